@@ -29,9 +29,9 @@ from scipy.stats import rankdata
 from benchmarks.rates import interval
 from extract.clip.faces import FaceDetector, landmarks
 from extract.clip.square_crop import SquareCrop
+from features.networks.crop_views import middle_points
 from features.networks.efficientnet_lite import Detector, LiteNet, read_weights, save_weights
 from features.networks.face_map import REGIONS, region_masks, region_scores
-from features.networks.logit_columns import middle_points
 from features.networks.weights import weights_file
 from features.observation import CROP_MAX_PX, CROP_SCALE
 from features.threads import opencv_on_one_thread

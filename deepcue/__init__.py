@@ -20,7 +20,7 @@ from deepcue.installation import check_packages
 
 if TYPE_CHECKING:
     from deepcue.clips import evidence, extract, families, features, measure, observe
-    from deepcue.models import load_model, predict, train
+    from deepcue.models import load_model, predict, save_model, train
     from ensemble.evaluate import Evaluation
     from ensemble.model import Model
     from ensemble.verdict import Verdict
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "deepcue.clips": ("evidence", "extract", "families", "features", "measure", "observe"),
-    "deepcue.models": ("load_model", "predict", "train"),
+    "deepcue.models": ("load_model", "predict", "save_model", "train"),
     "ensemble.evaluate": ("Evaluation",),
     "ensemble.model": ("Model",),
     "ensemble.verdict": ("Verdict",),
@@ -96,6 +96,7 @@ __all__ = [
     "measure",
     "observe",
     "predict",
+    "save_model",
     "train",
 ]
 

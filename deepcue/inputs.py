@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.errors import DatasetError, InputError, NotFoundError, without_credentials
+from features.observation import MAX_SECONDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from features.spec import Family
 
 TABLE_SUFFIX = ".parquet"
-MAX_SECONDS = 120.0  # the analysed length of a clip, as in extraction
 PathLike = str | os.PathLike[str]
 
 
@@ -68,6 +68,23 @@ def check_limits(limits: object) -> None:
     if not (limits is None or isinstance(limits, Limits)):
         raise InputError(
             f"limits takes deepcue.Limits(timeout_s=..., memory_mb=...), not a {type(limits).__name__}: {limits!r}"
+        )
+
+
+def check_model(model: object) -> None:
+    """Refuse a model of another type, such as the path of its folder.
+
+    Raises
+    ------
+    InputError
+        ``model`` is not a :class:`deepcue.Model`.
+    """
+    from ensemble.model import Model
+
+    if not isinstance(model, Model):
+        raise InputError(
+            f"model takes what deepcue.load_model gives, not a {type(model).__name__}; call "
+            f"deepcue.load_model({reprlib.repr(model)})"
         )
 
 

@@ -1,9 +1,8 @@
-"""Train a model on a feature table, load it, and predict verdicts of clips: train, load_model, predict."""
+"""Train a model on a feature table, keep it, and predict verdicts of clips: train, save_model, load_model, predict."""
 
 from __future__ import annotations
 
 import os
-import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_type, overload
@@ -15,6 +14,7 @@ from deepcue.inputs import (
     as_data,
     as_names,
     as_text,
+    check_model,
     clip_name,
     is_clip,
     is_table,
@@ -62,6 +62,49 @@ def load_model(folder: PathLike | None = None) -> Model:
     from ensemble import store
 
     return store.load_model(store.default_model() if folder is None else as_text(folder, "a model folder"))
+
+
+def save_model(model: Model, folder: PathLike, *, evaluation: Evaluation | None = None) -> Path:
+    """Write a model folder for :func:`load_model`, as :func:`train` with ``out`` does.
+
+    Parameters
+    ----------
+    model
+        The result of :func:`train` or :func:`load_model`.
+    folder
+        Created if necessary. An earlier model in it is replaced; other files stay.
+    evaluation
+        The evaluation that :func:`train` returned with the model. Its folds and out-of-fold predictions are written as
+        well; ``deepcue report``, ``ablate``, ``tune`` and ``compare`` need them.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        The folder can't be written, or ``model`` or ``evaluation`` is of the wrong type.
+
+    Examples
+    --------
+    >>> model, evaluation = deepcue.train(table, folds=3, learners=["logistic"])
+    >>> saved = deepcue.save_model(model, my_model, evaluation=evaluation)
+    >>> bool((deepcue.load_model(saved).predict(table) == model.predict(table)).all())
+    True
+    """
+    from ensemble import store
+    from ensemble.evaluate import Evaluation
+
+    check_model(model)
+    if not (evaluation is None or isinstance(evaluation, Evaluation)):
+        raise InputError(
+            f"evaluation takes what deepcue.train returns beside the model, not a {type(evaluation).__name__}"
+        )
+    place = as_text(folder, "a model folder to write")
+    store.save_model(model, place, None if evaluation is None else evaluation.tables())
+    return Path(place)
 
 
 @overload
@@ -150,16 +193,12 @@ def predict(
     """
     import pyarrow as pa
 
-    from ensemble.model import Model
-    from ensemble.store import check_families
+    from ensemble.compatibility import check_families
     from ensemble.verdict import CONTEXT_FAMILIES, judge
     from extract import pipeline
 
-    if not (model is None or isinstance(model, Model)):
-        raise InputError(
-            f"model takes what deepcue.load_model gives, not a {type(model).__name__}; call "
-            f"deepcue.load_model({reprlib.repr(model)})"
-        )
+    if model is not None:
+        check_model(model)
     model = load_model() if model is None else model
     if isinstance(data, pa.Table):
         return judge(model, data)
@@ -193,6 +232,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     seed: int = 0,
     target_prior: float | None = 0.5,
     learners: Iterable[str] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | PathLike | None = None,
     jobs: int = 1,
     synthetic: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -217,6 +257,9 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
         Fraction of FAKE clips to predict for; None keeps that of the table.
     learners
         Names of base learners (a single name may be a string); by default all that suit the size of the table.
+    settings
+        Name of a learner to changes of its hyper-parameters, or the ``settings.json`` that ``deepcue tune`` wrote.
+        Scores on the table that they were tuned on are optimistically biased, which the manifest records.
     jobs
         Number of fits that run in parallel, -1 for one per core; the results do not depend on it.
     synthetic
@@ -238,7 +281,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
         The file is missing (then the error is also a :exc:`NotFoundError`), it or the table is not a feature table, no
         clip has a label, all labels are equal, or the folds are of other clips.
     InputError
-        Too few groups, an unknown learner, or a value out of range.
+        Too few groups, an unknown learner or hyper-parameter, or a value out of range.
 
     Examples
     --------
@@ -253,11 +296,12 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     from ensemble.folds import FOLDS_FILE
     from ensemble.outputs import check_folder
     from ensemble.store import save_model
-    from ensemble.train import train_table
+    from ensemble.train import read_settings, train_table
 
     folder = None if out is None else Path(as_text(out, "a model folder to write"))
     if folder is not None:
         check_folder(folder)
+    changes = settings if settings is None or isinstance(settings, Mapping) else read_settings(_settings_file(settings))
     n_folds, assigned = (None, folds) if isinstance(folds, (str, os.PathLike, pa.Table)) else (folds, None)
     if assigned is None and folder is not None and (folder / FOLDS_FILE).is_file():
         assigned = folder / FOLDS_FILE
@@ -267,6 +311,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
         n_folds=n_folds,
         target_prior=target_prior,
         learners=as_names(learners, "learners"),
+        settings=changes,
         seed=seed,
         jobs=jobs,
         progress=progress,
@@ -277,6 +322,10 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
         return model, evaluation
     save_model(model, folder, evaluation.tables())
     return load_model(folder), evaluation
+
+
+def _settings_file(settings: PathLike) -> Path:
+    return Path(as_text(settings, "the settings.json of `deepcue tune`, or a mapping"))
 
 
 def _row(path: str, families: Iterable[str], weights: Mapping[str, Any] | None, max_seconds: float) -> pa.Table:

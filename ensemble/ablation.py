@@ -18,7 +18,7 @@ from ensemble.arrays import Array, Int
 from ensemble.calibrate import clip_logit, logit
 from ensemble.cross_fit import fit_without
 from ensemble.learners.base import LearnerSettings, settings_for
-from ensemble.learners.registry import learner_kinds
+from ensemble.learners.registry import check_learners
 from ensemble.metrics import Score, auc, log_loss, with_intervals
 from ensemble.outputs import write_text
 from ensemble.training_set import TrainingSet, only
@@ -116,7 +116,7 @@ def ablate(
     """
     from joblib import Parallel, delayed
 
-    _check_known(learners)
+    check_learners(learners)
     names = data.layout.family_names
     subsets = [names, *((name,) for name in names), *(_all_but(name, names) for name in names)]
     settings = settings_for(len(data), data.n_groups)
@@ -164,13 +164,6 @@ def read_ablation(file: Path) -> dict[str, dict[str, Any]]:
         }
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: not an ablation ({error}); {remedy}") from error
-
-
-def _check_known(learners: Sequence[str]) -> None:
-    known = learner_kinds()
-    if not learners or (unknown := [name for name in learners if name not in known]):
-        given = f"{unknown[0]!r} is unknown" if learners else "none is named"
-        raise InputError(f"learners: {given}; there are {', '.join(known)}")
 
 
 def _all_but(family: str, families: Subset) -> Subset:

@@ -10,12 +10,10 @@ import numpy as np
 
 from ensemble import metrics
 from ensemble.arrays import Array
-from ensemble.out_of_fold import STACK, OutOfFold
+from ensemble.out_of_fold import CONSTANT, STACK, OutOfFold
 from ensemble.submission import HEADER
 from features.errors import DatasetError
 from features.text_table import read_header, read_rows
-
-CONSTANT = "constant"
 
 
 def read_predictions(file: Path) -> dict[str, float]:

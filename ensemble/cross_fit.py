@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.arrays import Array, Int
+from ensemble.grouped_splits import grouped_splits
 from ensemble.learners.base import Learner, LearnerSettings
 from ensemble.learners.registry import learner_kinds
 from ensemble.training_set import TrainingSet, sampled_rows
@@ -107,10 +108,6 @@ def source_parts(data: TrainingSet, *, seed: int, max_rows: int | None = None) -
     There are at most :data:`SOURCE_PARTS` parts. Rows without a source, rows in which nothing was measured, and rows
     outside a sample of ``max_rows`` of the rest (:func:`ensemble.training_set.sampled_rows`) get -1.
     """
-    import warnings
-
-    from sklearn.model_selection import StratifiedGroupKFold
-
     known = np.array([bool(name) for name in data.source]) & data.measured
     if max_rows is not None:
         known[known] = sampled_rows(data.group[known], max_rows, seed)
@@ -120,11 +117,8 @@ def source_parts(data: TrainingSet, *, seed: int, max_rows: int | None = None) -
     n_parts = min(SOURCE_PARTS, len(names), int(np.bincount(y, minlength=1).max()))
     if len(names) < MIN_SOURCES or n_parts < 2:
         return part
-    splitter = StratifiedGroupKFold(n_parts, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a class may come from fewer sources than there are parts
-        for number, (_, out) in enumerate(splitter.split(np.zeros((len(y), 1)), y, source)):
-            part[np.flatnonzero(known)[out]] = number
+    for number, (_, out) in enumerate(grouped_splits(y, source, n_parts, seed=seed)):
+        part[np.flatnonzero(known)[out]] = number
     return part
 
 

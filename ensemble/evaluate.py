@@ -19,16 +19,17 @@ import pyarrow as pa
 from ensemble.arrays import Array, Bool, Int
 from ensemble.calibrate import clip_bound, clip_logit, fit_calibration, fit_kind, logit, shift_prior
 from ensemble.cross_fit import Fitted, leave_sources_out, source_parts
+from ensemble.folds import FOLDS_FILE
 from ensemble.learners.base import LearnerSettings
-from ensemble.learners.late_fusion import columns_read
+from ensemble.learners.registry import columns_read
 from ensemble.metrics import Score, all_scores, prior_weights
 from ensemble.model import EnsembleHead, Model
+from ensemble.out_of_fold import CONSTANT, OOF_FILE, STACK, STACK_TARGET
 from ensemble.selection import out_of_fold
 from ensemble.shrinkage import LeftOut, Shrinkage, chosen_strengths
 from ensemble.stack import fit_stack
 from ensemble.training_set import TrainingSet, measured_rows
 
-STACK, CONSTANT = "stack", "constant"
 LEARNER_CLIP = 1e-6  # a single learner is scored without calibration, but its loss must stay finite
 MAX_SOURCE_ROWS = 20_000  # a larger table is sampled: only two numbers are fitted on these rows
 
@@ -73,10 +74,10 @@ class Evaluation:
         from scipy.special import expit
 
         oof = self.clips
-        for name, z in [*self.train.items(), ("stack_target", self.target[STACK])]:
+        for name, z in [*self.train.items(), (STACK_TARGET, self.target[STACK])]:
             if name != CONSTANT:
                 oof = oof.append_column(name, pa.array(expit(z)))
-        return {"folds.parquet": self.clips.select(["filename", "group", "fold"]), "oof.parquet": oof}
+        return {FOLDS_FILE: self.clips.select(["filename", "group", "fold"]), OOF_FILE: oof}
 
 
 def fit_head(
@@ -116,7 +117,13 @@ def fit_head(
 
 
 def evaluate(
-    data: TrainingSet, fold: Int, fitted: Fitted, left_out: LeftOut | None, target_prior: float | None, seed: int
+    data: TrainingSet,
+    fold: Int,
+    fitted: Fitted,
+    left_out: LeftOut | None,
+    *,
+    target_prior: float | None,
+    seed: int,
 ) -> Evaluation:
     """Score each learner, the stack and the constant.
 
@@ -187,31 +194,78 @@ def sources_left_out(
     part = source_parts(data, seed=seed, max_rows=MAX_SOURCE_ROWS)
     if part.max() < 2 or any(len(np.unique(data.y[part == number])) < 2 for number in range(int(part.max()) + 1)):
         return None
+    Z, distances, trained = _without_sources(data, part, settings, seed=seed, jobs=jobs)
+    rows = np.flatnonzero(np.isfinite(Z).all(axis=1))
+    if len(np.unique(part[rows])) < 3:
+        return None
+    evidence = _evidence_of_parts(data, rows, part[rows], Z[rows], trained, learners=list(settings), seed=seed)
+    y = data.y[rows]
+    wanted = float(y.mean()) if target_prior is None else target_prior
+    return LeftOut(rows, evidence, logit(wanted), y, distances[rows], part[rows], prior_weights(y, wanted))
+
+
+def _without_sources(
+    data: TrainingSet, part: Int, settings: Mapping[str, LearnerSettings], *, seed: int, jobs: int
+) -> tuple[Array, Array, dict[int, set[str]]]:
+    """Predict the rows of each part by models that saw none of its sources; parameters as in :func:`sources_left_out`.
+
+    Returns
+    -------
+    Z : ndarray of shape (n, n_learners)
+        Log-odds; NaN in the rows of no part.
+    distances : ndarray of shape (n, 2)
+        Distances of each row from those that its models saw: :meth:`ensemble.shrinkage.Shrinkage.distances`.
+    trained : dict
+        Part to the columns that its models were trained on.
+    """
     Z = np.full((len(data), len(settings)), np.nan)
     distances = np.full((len(data), 2), np.nan)
-    trained: dict[int, set[str]] = {}  # part to the columns that its models were trained on
+    trained: dict[int, set[str]] = {}
     for name, seen, rows, z in leave_sources_out(data, part, settings, seed=seed, jobs=jobs):
         Z[rows, list(settings).index(name)] = z
-        if name == next(iter(settings)):
+        number = int(part[rows[0]])
+        if number not in trained:  # all learners see the same rows
             shrinkage = Shrinkage.of(data.X[seen], seed=seed)
             distances[rows] = shrinkage.distances(data.X[rows])
-            trained[int(part[rows[0]])] = {data.layout.columns[k] for k in np.flatnonzero(shrinkage.present)}
-    rows = np.flatnonzero(np.isfinite(Z).all(axis=1))
-    part = part[rows]
-    if len(np.unique(part)) < 3:
-        return None
-    y, group, Z = data.y[rows], data.group[rows], Z[rows]
-    calibrated = np.empty(len(rows))
+            trained[number] = {data.layout.columns[k] for k in np.flatnonzero(shrinkage.present)}
+    return Z, distances, trained
+
+
+def _evidence_of_parts(
+    data: TrainingSet,
+    rows: Int,
+    part: Int,
+    Z: Array,
+    trained: Mapping[int, set[str]],
+    *,
+    learners: Sequence[str],
+    seed: int,
+) -> Array:
+    """Stack and calibrate each part's log-odds by a head that was fitted on the other parts.
+
+    Parameters
+    ----------
+    rows, part : ndarray of shape (n,)
+        Positions in ``data``, and the part of each.
+    Z : ndarray of shape (n, n_learners)
+        Log-odds by models that did not see the part.
+    trained, learners
+        Part to the columns that its models were trained on; names of the columns of ``Z``.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Calibrated log-odds minus those of the prior; 0 where no cue that the head reads was measured.
+    """
+    y, group = data.y[rows], data.group[rows]
+    result = np.empty(len(rows))
     for number in np.unique(part):
         out = part == number
-        head = fit_head(
-            Z[~out], y[~out], group[~out], part[~out], learners=list(settings), target_prior=None, seed=seed
-        )
+        head = fit_head(Z[~out], y[~out], group[~out], part[~out], learners=learners, target_prior=None, seed=seed)
         evidence = head.calibrated(head.stack(Z[out])) - logit(head.train_prior)
         read = head.columns_read(data.layout.columns) & trained[int(number)]
-        calibrated[out] = np.where(measured_rows(data.X[rows[out]], data.layout, read), evidence, 0.0)
-    wanted = float(y.mean()) if target_prior is None else target_prior
-    return LeftOut(rows, calibrated, logit(wanted), y, distances[rows], part, prior_weights(y, wanted))
+        result[out] = np.where(measured_rows(data.X[rows[out]], data.layout, read), evidence, 0.0)
+    return result
 
 
 def shrinkage_without(data: TrainingSet, rest: Bool, left_out: LeftOut | None, *, seed: int = 0) -> Shrinkage:

@@ -8,7 +8,6 @@ the learners that use its scores, the ablation and the search for settings must 
 from __future__ import annotations
 
 import math
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from ensemble.arrays import Bool, Int
+from ensemble.grouped_splits import grouped_splits
 from ensemble.training_set import TrainingSet
 from features.errors import InputError, MissingTableError, TableError
 from features.table import read_parquet
@@ -60,16 +60,11 @@ def assign_folds(y: Int, group: Int, *, n_folds: int | None = None, seed: int = 
     InputError
         Too few groups, too few groups that hold one of the classes, or fewer clips of either class than folds.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     n_folds = usual_folds(group) if n_folds is None else n_folds
     _check_enough(y, group, n_folds)
-    splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
     fold = np.full(len(y), -1, dtype=np.int64)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # fewer members of a class than folds: checked above by groups
-        for number, (_, held_out) in enumerate(splitter.split(np.zeros((len(y), 1)), y, group)):
-            fold[held_out] = number
+    for number, (_, held_out) in enumerate(grouped_splits(y, group, n_folds, seed=seed)):
+        fold[held_out] = number
     return fold
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -22,7 +23,6 @@ from ensemble.model import Model
 from ensemble.training_set import TrainingSet, sampled_rows
 
 MAX_ROWS = 2_000  # explained and permuted; more rows would only narrow the intervals
-N_RESAMPLES = 500
 
 
 def family_attribution(
@@ -58,10 +58,7 @@ def family_attribution(
         return float(w @ parts[:, number]) / total if total > 0 else float("nan")
 
     scores = with_intervals(
-        {name: lambda w, number=number: fraction(number, w) for number, name in enumerate(names)},  # type: ignore[misc]
-        _counted(data.group[rows]),
-        seed=seed,
-        n_resamples=N_RESAMPLES,
+        {name: partial(fraction, number) for number, name in enumerate(names)}, _counted(data.group[rows]), seed=seed
     )
     return _named(scores, "fraction")
 
@@ -100,10 +97,7 @@ def permutation_importance(
         permuted[:, columns] = X[rng.permutation(len(X))][:, columns]
         rises[name] = losses(permuted) - unpermuted
     scores = with_intervals(
-        {name: lambda w, rise=rise: float(np.average(rise, weights=w)) for name, rise in rises.items()},  # type: ignore[misc]
-        _counted(data.group[rows]),
-        seed=seed,
-        n_resamples=N_RESAMPLES,
+        {name: partial(_weighted_mean, rise) for name, rise in rises.items()}, _counted(data.group[rows]), seed=seed
     )
     return _named(scores, "delta_log_loss")
 
@@ -124,7 +118,12 @@ def _sample(data: TrainingSet, seed: int) -> Int:
     return measured[sampled_rows(data.group[measured], MAX_ROWS, seed)]
 
 
+def _weighted_mean(values: Array, w: Array) -> float:
+    return float(np.average(values, weights=w))
+
+
 def _counted(group: Int) -> Int:
+    """Return the groups [n] counted from 0: those of a sample have gaps."""
     return np.unique(group, return_inverse=True)[1].astype(np.int64)
 
 

@@ -20,12 +20,13 @@ import pyarrow as pa
 
 from ensemble.arrays import Array, Bool, Float
 from ensemble.calibrate import Calibration, clip_logit, logit, shift_prior
-from ensemble.learners import late_fusion
+from ensemble.compatibility import check_layout
 from ensemble.learners.additive import map_parts
 from ensemble.learners.base import Learner
+from ensemble.learners.registry import columns_read
 from ensemble.shrinkage import Shrinkage
 from ensemble.stack import Stack, weighed
-from ensemble.training_set import Layout, check_layout, layout_of, matrix, measured_rows
+from ensemble.training_set import Layout, layout_of, matrix, measured_rows
 from features.table import check_table
 from features.threads import algebra_on_one_thread
 
@@ -60,7 +61,7 @@ class EnsembleHead:
     def columns_read(self, columns: Sequence[str]) -> set[str]:
         """Return the columns, of those of a table, that learners with a weight in the stack read."""
         learners = weighed(self.stack.learners, self.stack.weights) or self.stack.learners
-        return late_fusion.columns_read(columns, learners)
+        return columns_read(columns, learners)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

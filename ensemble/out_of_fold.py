@@ -16,8 +16,9 @@ from features.errors import ModelError
 from features.table import read_parquet
 
 OOF_FILE = "oof.parquet"  # in a model folder
-STACK = "stack"
-NO_LEARNER = frozenset({"filename", "label", "group", "fold", "measured", "stack_target"})
+STACK, CONSTANT = "stack", "constant"  # names beside those of the learners: the ensemble, and the training prior
+STACK_TARGET = "stack_target"  # the stack at the target prior
+NO_LEARNER = frozenset({"filename", "label", "group", "fold", "measured", STACK_TARGET})
 
 
 @dataclass(frozen=True)

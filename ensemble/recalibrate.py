@@ -14,8 +14,10 @@ import pyarrow as pa
 from scipy.special import expit, logit
 
 from ensemble import metrics
+from ensemble.arrays import Array
 from ensemble.calibrate import Calibration, clip_logit, shift_prior
-from ensemble.model import Model
+from ensemble.model import EnsembleHead, Model
+from ensemble.out_of_fold import STACK, STACK_TARGET
 from ensemble.stack import Stack
 from features.errors import InputError, ModelError
 
@@ -55,6 +57,22 @@ def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> 
     ModelError
         The predictions belong to another model.
     """
+    _check(model, oof, scale=scale, bound=bound)
+    head = _rescaled(model.head, scale=scale, bound=bound)
+    p, p_target = _predictions(head, oof)
+    scores = _scores(oof, p, p_target, head.target_prior, seed=int(model.manifest.get("seed", 0)))
+    kept = {name: value for name, value in model.manifest.items() if name not in OF_EARLIER_SCALE}
+    changed = {
+        "metrics": kept["metrics"] | {STACK: {name: score.as_dict() for name, score in scores.items()}},
+        "recalibrated": {"scale": scale, "bound": bound},
+    }
+    for name, values in ((STACK, p), (STACK_TARGET, p_target)):
+        oof = oof.set_column(oof.column_names.index(name), name, pa.array(values))
+    shrinkage = replace(model.shrinkage, a=0.0, b=0.0)
+    return replace(model, head=head, shrinkage=shrinkage, manifest=kept | changed), oof
+
+
+def _check(model: Model, oof: pa.Table, *, scale: float, bound: float) -> None:
     learners = model.head.stack.learners
     if len(learners) != 1:
         raise InputError(f"a scale can be given to a model of one learner; this one has {', '.join(learners)}")
@@ -64,27 +82,27 @@ def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> 
         )
     if learners[0] not in oof.column_names:
         raise ModelError(f"the out-of-fold predictions are not of {learners[0]}; train the model again")
-    unchanged = Calibration("identity", {"a": 1.0, "b": 0.0})
-    prior = logit(model.head.train_prior)
-    stack = Stack("nonnegative", learners, (scale,), float((1 - scale) * prior))
-    head = replace(model.head, stack=stack, calibration=unchanged, clip=bound)
-    z = stack(logit(oof[learners[0]].to_numpy())[:, None])
+
+
+def _rescaled(head: EnsembleHead, *, scale: float, bound: float) -> EnsembleHead:
+    """Return the head with log-odds scaled about those of the training prior, without other calibration."""
+    intercept = float((1 - scale) * logit(head.train_prior))
+    stack = Stack("nonnegative", head.stack.learners, (scale,), intercept)
+    return replace(head, stack=stack, calibration=Calibration("identity", {"a": 1.0, "b": 0.0}), clip=bound)
+
+
+def _predictions(head: EnsembleHead, oof: pa.Table) -> tuple[Array, Array]:
+    """Return P(FAKE) [n] at the training and at the target prior; in rows without a measured cue, that prior."""
+    z = head.stack(logit(oof[head.stack.learners[0]].to_numpy())[:, None])
     measured = oof["measured"].to_numpy() if "measured" in oof.column_names else np.ones(len(z), bool)
-    priors = (head.train_prior, head.target_prior)
-    p, p_target = (
-        np.where(measured, expit(clip_logit(shift_prior(z, head.train_prior, prior_of), bound)), prior_of)
-        for prior_of in priors
-    )
-    y = np.array(oof["label"].to_pylist()) == "FAKE"
+
+    def at(prior: float) -> Array:
+        return np.where(measured, expit(clip_logit(shift_prior(z, head.train_prior, prior), head.clip)), prior)
+
+    return at(head.train_prior), at(head.target_prior)
+
+
+def _scores(oof: pa.Table, p: Array, p_target: Array, target_prior: float, *, seed: int) -> dict[str, metrics.Score]:
+    y = (np.array(oof["label"].to_pylist()) == "FAKE").astype(np.int64)
     group = np.unique(np.array(oof["group"].to_pylist(), dtype=str), return_inverse=True)[1]
-    seed = int(model.manifest.get("seed", 0))
-    scores = metrics.all_scores(y.astype(np.int64), p, p_target, head.target_prior, group, seed=seed)
-    kept = {name: value for name, value in model.manifest.items() if name not in OF_EARLIER_SCALE}
-    changed = {
-        "metrics": kept["metrics"] | {"stack": {name: score.as_dict() for name, score in scores.items()}},
-        "recalibrated": {"scale": scale, "bound": bound},
-    }
-    for name, values in (("stack", p), ("stack_target", p_target)):
-        oof = oof.set_column(oof.column_names.index(name), name, pa.array(values))
-    shrinkage = replace(model.shrinkage, a=0.0, b=0.0)
-    return replace(model, head=head, shrinkage=shrinkage, manifest=kept | changed), oof
+    return metrics.all_scores(y, p, p_target, target_prior, group, seed=seed)

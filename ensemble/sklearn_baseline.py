@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.arrays import Array, Int
+from ensemble.grouped_splits import grouped_splits
 from ensemble.training_set import TrainingSet
 from features.threads import algebra_on_one_thread
 
@@ -70,17 +71,15 @@ def reference(data: TrainingSet, fold: Int, *, seed: int = 0) -> Array:
     """
     import warnings
 
-    from sklearn.model_selection import StratifiedGroupKFold
-
     p = np.full(len(data), data.y.mean())
     for number in range(int(fold.max()) + 1):
         out, fitted = fold == number, np.flatnonzero((fold != number) & data.measured)
         X, y = data.X[fitted], data.y[fitted]
         n_inner = min(INNER_FOLDS, int(np.bincount(y).max()))
-        splitter = StratifiedGroupKFold(n_inner, shuffle=True, random_state=seed)
+        inner = grouped_splits(y, data.group[fitted], n_inner, seed=seed)
         with warnings.catch_warnings(), algebra_on_one_thread():
             warnings.simplefilter("ignore")
-            model = stacking(len(y), list(splitter.split(X, y, data.group[fitted])), seed).fit(X, y)
+            model = stacking(len(y), inner, seed).fit(X, y)
             rows = np.flatnonzero(out & data.measured)
             p[rows] = model.predict_proba(data.X[rows])[:, 1]
     return p

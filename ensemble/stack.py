@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -136,10 +137,7 @@ def fit_stack(
         Log-odds of each fold by a stack of the same kind that was fitted on the other folds, for fitting a calibration.
     """
     kinds = KINDS if Z.shape[1] > 1 else ("nonnegative",)
-    held_out = {
-        kind: out_of_fold(lambda Z, y, kind=kind: fit_kind(kind, Z, y, learners, seed=seed), Z, y, fold)  # type: ignore[misc]
-        for kind in kinds
-    }
+    held_out = {kind: out_of_fold(partial(fit_kind, kind, learners=learners, seed=seed), Z, y, fold) for kind in kinds}
     kind = simplest({kind: logit_losses(y, z) for kind, z in held_out.items()}, group, errors=ERRORS)
     return fit_kind(kind, Z, y, learners, seed=seed), held_out[kind]
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib.metadata
 import json
 import logging
 import math
@@ -20,7 +19,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,59 +28,31 @@ import pyarrow as pa
 
 from artifacts import PRETRAINED
 from ensemble.learners.registry import learner_kinds, load_learner
+from ensemble.manifest import (
+    HEAD,
+    KIND,
+    MANIFEST,
+    SCHEMA_VERSION,
+    first_line,
+    package_versions,
+    read_manifest,
+    readable,
+)
 from ensemble.model import EnsembleHead, Model
 from ensemble.outputs import check_folder
 from ensemble.shrinkage import Shrinkage
 from ensemble.training_set import Layout
 from features.checksums import sha256_of
-from features.errors import InputError, MissingModelError, ModelError
-from features.networks.weights import digest, use_weights, weights_file, weights_variable
-from features.table import IMPORTED, write_table
-from features.version import __version__
+from features.errors import InputError, ModelError
+from features.table import write_table
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 2  # 2: shrinkage, attribution, permutation_importance, within_group_concordance
-KIND = "deepfake-ensemble"
-MANIFEST, HEAD = "manifest.json", "head.json"
 WRITING = ".writing-"  # prefix of the folder, inside a model folder, in which the next model is written
 SHIPPED_MODEL = PRETRAINED / "model"
 LOCAL_MODEL = Path("artifacts/model")
 """Where the make targets write a model, below the current folder; command lines prefer it to the shipped one."""
 EXTREMES = (0.0, math.nan, 1e6, -1e6)  # values of every cue at which a model is tried when it is loaded
-LONGEST_REASON = 200  # characters of an error's message
-PACKAGES = ("lightgbm", "xgboost-cpu", "scikit-learn", "numpy", "scipy", "pyarrow")
-
-
-def _is_whole(value: object, least: int = 0) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_mapping(of: Callable[[object], bool]) -> Callable[[object], bool]:
-    """Return a test for a mapping from text to values that satisfy ``of``."""
-    return lambda value: isinstance(value, dict) and all(map(of, value.values()))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_seconds(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and 0 < value < math.inf)
-
-
-VALID: dict[str, Callable[[object], bool]] = {
-    "checksums": _is_mapping(_is_text),
-    "columns": lambda value: isinstance(value, list) and bool(value) and all(map(_is_text, value)),
-    "families": _is_mapping(_is_whole),
-    "learners": _is_mapping(lambda count: _is_whole(count, least=1)),
-    "weights": lambda value: value is None or _is_mapping(_is_text)(value),
-    "max_seconds": _is_seconds,
-    "seed": _is_whole,
-    "summary": lambda value: isinstance(value, dict),
-    "metrics": lambda value: isinstance(value, dict),
-}
-"""Key of the manifest to the test of its value."""
 
 
 def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] | None = None) -> Path:
@@ -113,10 +84,10 @@ def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] 
     """
     folder = Path(folder)
     check_folder(folder)
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as lock:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(_held(folder))
+            lock.enter_context(_locked(folder))
             with tempfile.TemporaryDirectory(dir=folder, prefix=WRITING) as fresh:
                 _write(model, Path(fresh), tables or {})
                 _replace(Path(fresh), folder)
@@ -129,17 +100,17 @@ def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] 
 
 
 @contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Lock the folder: a second process waits, and then replaces the model of the first."""
-    held = os.open(folder, os.O_RDONLY)
+    opened = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX)
+            fcntl.flock(opened, fcntl.LOCK_EX)
         except OSError as error:  # some network file systems have no locks
             logger.warning("%s: can't be locked (%s); make sure that no other training writes there", folder, error)
         yield
     finally:
-        os.close(held)
+        os.close(opened)
 
 
 def load_model(folder: str | Path) -> Model:
@@ -160,7 +131,7 @@ def load_model(folder: str | Path) -> Model:
         model = _read_model(folder, manifest)
         _check_finite(model)
     except Exception as error:  # the libraries raise errors of many kinds for contents that they did not write
-        raise ModelError(f"{folder}: can't be read as a model ({_in_a_line(error)}); train the model again") from error
+        raise ModelError(f"{folder}: can't be read as a model ({first_line(error)}); train the model again") from error
     return model
 
 
@@ -219,11 +190,6 @@ def _check_finite(model: Model) -> None:
         raise ValueError("its log-odds are not finite")
 
 
-def _in_a_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its kind where it has none."""
-    return next(iter(str(error).splitlines()), "")[:LONGEST_REASON] or type(error).__name__
-
-
 def _check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Refuse a folder in which a file is missing or was changed, or was added to those of a learner.
 
@@ -236,67 +202,14 @@ def _check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
         file = folder / name
         if Path(name).name != name or not file.is_file():
             raise ModelError(f"{folder}: the model's file {name} is missing; train the model again")
-        with _readable(file):
+        with readable(file):
             digest_now = sha256_of(file)
         if digest_now != expected:
             raise ModelError(f"{file}: changed since the model was written; train the model again, or copy it again")
-    with _readable(folder):
+    with readable(folder):
         added = sorted(file.name for file in _files_of(manifest["learners"], folder))
     if unlisted := [name for name in added if name not in manifest["checksums"]]:
         raise ModelError(f"{folder / unlisted[0]}: is not one of the model's files; remove it")
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Raise a ModelError with a remedy where the file or folder ``path`` of a model can't be read."""
-    try:
-        yield
-    except OSError as error:
-        raise ModelError(f"{path}: can't be read ({error.strerror or error}); try again, or copy it again") from error
-
-
-def read_manifest(folder: str | Path) -> dict[str, Any]:
-    """Read the manifest alone: what the model was trained on, and its scores.
-
-    Raises
-    ------
-    ModelError
-        The manifest is missing, can't be read, is not JSON, is not that of a model, or has another schema.
-    """
-    file = Path(folder) / MANIFEST
-    if not file.is_file():
-        raise MissingModelError(f"{folder}: no model here (no {MANIFEST}); train one with `deepcue train`")
-    try:
-        with _readable(file):
-            manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, an endless number, nested too deeply
-        raise ModelError(f"{file}: not JSON ({_in_a_line(error)}); train the model again") from error
-    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
-        raise ModelError(f"{file}: not the manifest of a {KIND}; give the folder that `deepcue train` wrote")
-    if manifest.get("schema") != SCHEMA_VERSION:
-        raise ModelError(
-            f"{file}: model schema {manifest.get('schema')}, this version reads {SCHEMA_VERSION}; "
-            "train the model again with `deepcue train`, or use the version that wrote it"
-        )
-    lacking = [key for key in ("checksums", "columns", "families", "learners") if key not in manifest]
-    if lacking:
-        raise ModelError(f"{file}: lacks {lacking[0]!r}; train the model again")
-    if wrong := [key for key, is_valid in VALID.items() if key in manifest and not is_valid(manifest[key])]:
-        raise ModelError(f"{file}: {wrong[0]!r} has a value of another kind; train the model again")
-    if HEAD not in manifest["checksums"]:
-        raise ModelError(f"{file}: has no checksum of {HEAD}; train the model again")
-    return manifest
-
-
-def package_versions() -> dict[str, str]:
-    """Return the version of this program, and the installed versions of the packages that a model depends on."""
-    versions = {"deepcue": __version__}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _write(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> None:
@@ -380,52 +293,3 @@ def default_model(local: Path | None = None) -> Path:
         f"no model in {' or '.join(map(str, places))}; train one with `make ensemble DATA=folder`, "
         "or give --model FOLDER"
     )
-
-
-def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | None = None) -> None:
-    """Refuse, before hours of measuring, a model whose cues would not be measured as those of its training table.
-
-    Parameters
-    ----------
-    layout
-        Layout of the model.
-    where
-        Name of the model in messages.
-    weights
-        Family to weights file; replaces the weights in use.
-
-    Raises
-    ------
-    ModelError
-        A family is unknown, has another version, would be measured with other weights, or was imported.
-    """
-    from features import discovery
-
-    if IMPORTED in layout.families:
-        raise ModelError(
-            f"{where}: its cues were measured elsewhere (`deepcue import-csv`) and can't be measured here; give a "
-            "table of them in place of clips"
-        )
-    known = {family.name: family.version for family in discovery.families()}
-    for name, version in sorted(layout.families.items()):
-        if why := discovery.fault(name):
-            raise ModelError(f"{where}: needs the cue family {name}; {why}")
-        if name not in known:
-            raise ModelError(
-                f"{where}: needs the cue family {name}, which no package that is installed here defines; install the "
-                "package that defines it, or train the model again"
-            )
-        if known[name] != version:
-            raise ModelError(
-                f"{where}: was trained on {name} version {version}, this version measures {known[name]}; "
-                "train the model again"
-            )
-    with use_weights(weights or {}):
-        files = {name: weights_file(name) for name in sorted(layout.weights.keys() & layout.families.keys())}
-    for name, file in files.items():
-        if file.is_file() and (in_use := digest(file)) != layout.weights[name]:
-            raise ModelError(
-                f"{where}: was trained on {name} measured with other weights (SHA-256 {layout.weights[name][:12]}...) "
-                f"than those in use ({file}, {in_use[:12]}...); set {weights_variable()} to the folder that holds the "
-                "model's weights, or unset it where they are the shipped ones, or train the model again"
-            )

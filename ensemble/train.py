@@ -17,7 +17,7 @@ import json
 import numbers
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,7 @@ from ensemble.family_choice import choose_families
 from ensemble.folds import check_folds, given_folds, new_folds
 from ensemble.importance import family_attribution, permutation_importance
 from ensemble.learners.base import LearnerSettings
-from ensemble.learners.late_fusion import columns_read
-from ensemble.learners.registry import default_settings, learner_kinds
+from ensemble.learners.registry import check_learners, columns_read, default_settings, learner_kinds
 from ensemble.model import Model
 from ensemble.training_set import TrainingSet, read_by, training_set
 from features.errors import InputError, TableError
@@ -105,6 +104,7 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
     _check_options(target_prior, n_folds, seed, jobs)
     target_prior = None if target_prior is None else float(target_prior)  # JSON holds no numpy scalar
     data = training_set(table, name)
+    chosen = choose_settings(data, learners, settings, device)  # refuses what is wrong before the first fit
     if len(np.unique(data.y[data.measured])) < 2:
         raise TableError(
             f"{name}: in all clips of one class nothing was measured; extract them again, see column error"
@@ -116,7 +116,6 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
         clips = (data.filename, data.names_of_groups, data.y)
         fold = given_folds(folds, *clips, measured=data.measured, n_folds=n_folds)
     given, data = data, choose_families(data, fold, seed=seed)
-    chosen = choose_settings(data, learners, settings, device)
     model, evaluation = train(
         data, fold, target_prior=target_prior, settings=chosen, seed=seed, jobs=jobs, progress=progress
     )
@@ -189,7 +188,7 @@ def train(
     check_folds(data.y, fold, data.measured)  # again: fewer rows may be measured in the columns that are read
     fitted = cross_fit(data, fold, settings, seed=seed, jobs=jobs, progress=progress)
     left_out = sources_left_out(data, settings, target_prior=target_prior, seed=seed, jobs=jobs)
-    evaluation = evaluate(data, fold, fitted, left_out, target_prior, seed)
+    evaluation = evaluate(data, fold, fitted, left_out, target_prior=target_prior, seed=seed)
     rows = data.measured
     Z = np.stack([fitted.outer[name][rows] for name in fitted.outer], axis=1)
     head = fit_head(
@@ -256,21 +255,19 @@ def choose_settings(
     Raises
     ------
     InputError
-        No learner, an unknown learner, or a setting that is unknown or out of range.
+        No learner, an unknown learner, also in ``changes``, or a setting that is unknown or out of range.
     """
-    known = list(learner_kinds())
     defaults = default_settings(len(data), data.n_groups)
     names = list(defaults) if learners is None else list(learners)
-    if unknown := [name for name in names if name not in known]:
-        raise InputError(f"learners: {unknown[0]!r} is unknown; there are {', '.join(known)}")
-    names = [name for name in known if name in names]
-    if not names:
-        raise InputError(f"learners: name at least one of {', '.join(known)}")
+    check_learners(names)
+    if unknown := [name for name in changes or {} if name not in learner_kinds()]:
+        raise InputError(f"settings: no learner is called {unknown[0]!r}; there are {', '.join(learner_kinds())}")
     base = replace(next(iter(defaults.values())), device=device)
     try:
-        return {name: replace(base, **(changes or {}).get(name, {})) for name in names}
+        return {name: replace(base, **(changes or {}).get(name, {})) for name in learner_kinds() if name in names}
     except TypeError as error:
-        raise InputError(f"settings: {error}; `deepcue tune` writes the ones that there are") from error
+        known = ", ".join(field.name for field in fields(LearnerSettings))
+        raise InputError(f"settings: {error}; there are {known}") from error
 
 
 def read_settings(file: Path) -> dict[str, dict[str, Any]]:

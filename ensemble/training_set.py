@@ -6,7 +6,6 @@ source, number of faces, ...) never are.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,12 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from ensemble.arrays import Bool, Float, Int
-from features.errors import ModelError, TableError
-from features.networks.weights import weights_variable
+from features.errors import TableError
 from features.spec import is_share
 from features.table import LABELS, check_table, description, feature_columns, table_families
-
-logger = logging.getLogger(__name__)
 
 LEAST_GROUPS = 10  # in a sample of whole groups: fewer would not stand for the table
 NUMERIC = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean, pa.types.is_decimal, pa.types.is_null)
@@ -53,7 +49,7 @@ class Layout:
         return np.array([position[family_of(column)] for column in self.columns], dtype=np.int64)
 
     @property
-    def measures(self) -> Bool:
+    def is_cue(self) -> Bool:
         """[n_columns] False for ``valid_share`` and similar columns, in which 0 means that nothing was measured."""
         return np.array([not is_share(column) for column in self.columns], dtype=bool)
 
@@ -141,7 +137,7 @@ def matrix(table: pa.Table, columns: tuple[str, ...], where: str = "the table") 
 
 def measured_rows(X: Float, layout: Layout, read: Collection[str] | None = None) -> Bool:
     """[n_rows] True where a cue is defined, ``valid_share`` aside; only the columns ``read`` count, if given."""
-    counted = layout.measures
+    counted = layout.is_cue
     if read is not None:
         counted = counted & np.isin(layout.columns, list(read))
     return np.any(~np.isnan(X[:, counted]), axis=1)
@@ -268,55 +264,6 @@ def joined(first: TrainingSet, second: TrainingSet) -> TrainingSet:
         measured=np.concatenate([first.measured, second.measured]),
         layout=first.layout,
     )
-
-
-def check_layout(given: Layout, wanted: Layout) -> None:
-    """Refuse a table (``given``) whose families, weights or columns differ from the model's (``wanted``).
-
-    Weights that either of the two does not state are assumed to be the same. A different analysed duration is accepted
-    and logged as a warning.
-
-    Raises
-    ------
-    ModelError
-        What differs, in one sentence.
-    """
-    lacking = sorted(wanted.families.keys() - given.families.keys())
-    if lacking:
-        raise ModelError(
-            f"the table lacks the families {', '.join(lacking)} that the model was trained on; extract them too"
-        )
-    other = {
-        name: (given.families[name], version)
-        for name, version in wanted.families.items()
-        if given.families[name] != version
-    }
-    if other:
-        pairs = ", ".join(f"{name} {a} in the table, {b} in the model" for name, (a, b) in sorted(other.items()))
-        raise ModelError(f"family versions differ ({pairs}); extract the table again or train the model again")
-    _check_weights(given, wanted)
-    gone = [name for name in wanted.columns if name not in set(given.columns)]
-    if gone:
-        raise ModelError(
-            f"the table lacks {len(gone)} of the model's columns, among them {gone[0]}; extract the table again"
-        )
-    if None not in (given.max_seconds, wanted.max_seconds) and given.max_seconds != wanted.max_seconds:
-        logger.warning(
-            "the table is of the first %g s of each clip, the model was trained on %g s; some cues depend on that",
-            given.max_seconds,
-            wanted.max_seconds,
-        )
-
-
-def _check_weights(given: Layout, wanted: Layout) -> None:
-    for name in sorted(wanted.weights.keys() & given.weights.keys() & wanted.families.keys()):
-        mine, other = wanted.weights[name], given.weights[name]
-        if mine != other:
-            raise ModelError(
-                f"the weights of {name} differ (SHA-256 {other[:12]}... in the table, {mine[:12]}... in the model); "
-                f"extract the table again with {weights_variable()} set to the folder of the model's weights, or unset "
-                "where they are the shipped ones, or train the model again"
-            )
 
 
 def _strings(table: pa.Table, name: str) -> list[str]:

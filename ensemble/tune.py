@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,20 @@ SPACES: dict[str, Callable[[optuna.Trial], dict[str, Any]]] = {
 }
 
 
+@dataclass(frozen=True)
+class SearchResult:
+    """The outcome of a search for the settings of one learner."""
+
+    changes: dict[str, Any]
+    """Setting to value, where it differs from the default; empty when nothing beats the defaults."""
+    log_loss: float
+    """Mean over folds with these changes."""
+    default_log_loss: float
+    """The same with the default settings."""
+    n_trials: int
+    """Trials in the journal, those of earlier runs included."""
+
+
 def mean_loss(data: TrainingSet, fold: Int, name: str, settings: LearnerSettings, seed: int) -> float:
     """Return the mean over folds of the log loss of a learner that was fitted on the other folds.
 
@@ -62,7 +76,10 @@ def mean_loss(data: TrainingSet, fold: Int, name: str, settings: LearnerSettings
 
 
 def fingerprint(data: TrainingSet, fold: Int, seed: int) -> str:
-    """Hash everything that the loss of a trial depends on: losses on another table are not comparable."""
+    """Hash everything that the loss of a trial depends on: losses on another table are not comparable.
+
+    ``fold`` [n] is the fold of each row of ``data``; ``seed`` is that of the fits.
+    """
     import joblib
 
     return str(joblib.hash([data.layout.columns, data.filename, seed, data.X, data.y, data.group, fold]))
@@ -80,7 +97,7 @@ def shared_budget(names: Sequence[str], budget_s: float) -> Iterator[tuple[str, 
 
 def search(
     data: TrainingSet, fold: Int, name: str, *, journal: Path, budget_s: float, n_trials: int | None, seed: int
-) -> dict[str, Any]:
+) -> SearchResult:
     """Search one learner's settings, resuming where the journal has trials on the same table and folds.
 
     Parameters
@@ -96,19 +113,15 @@ def search(
     seed
         Seed of every fit and, together with the number of trials in the journal, of the sampler.
 
-    Returns
-    -------
-    dict
-        ``changes`` (empty when nothing beats the defaults), ``log_loss``, ``default_log_loss``, ``n_trials``.
-
     Raises
     ------
     InputError
         The log loss of the defaults is not finite, so that no trial can be compared with it.
     """
+    import optuna
+
     base = settings_for(len(data), data.n_groups)
     study = _study(f"{name} {fingerprint(data, fold, seed)}", journal, seed)
-
     interrupts: list[KeyboardInterrupt] = []
 
     def objective(trial: optuna.Trial) -> float:
@@ -118,8 +131,6 @@ def search(
             interrupts.append(stop)
             trial.study.stop()
             raise optuna.TrialPruned from stop
-
-    import optuna
 
     default = mean_loss(data, fold, name, base, seed)
     if not np.isfinite(default):
@@ -134,7 +145,7 @@ def search(
     loss, changes = min(losses, key=lambda trial: trial[0], default=(np.inf, {}))
     if loss >= default:
         loss, changes = default, {}
-    return {"changes": dict(changes), "log_loss": loss, "default_log_loss": default, "n_trials": len(losses)}
+    return SearchResult(dict(changes), loss, default, len(losses))
 
 
 def _study(name: str, journal: Path, seed: int) -> optuna.Study:

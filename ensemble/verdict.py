@@ -34,6 +34,7 @@ from features.discovery import families
 from features.spec import AUDIO_ONLY, family_modules, is_share
 from features.table import check_table
 
+BASE = ("filename", "status", "error", "n_faces", "duration_s", "n_frames")  # columns that a verdict repeats
 # "Likely" and "unlikely" as the IPCC's calibrated language has them (Mastrandrea et al. 2010): above 66 %,
 # below 33 %. The words describe the probability at the model's target prior.
 LIKELY_REAL_BELOW, LIKELY_FAKE_ABOVE = 1 / 3, 2 / 3
@@ -289,44 +290,52 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
     """
     from scipy.special import expit
 
-    base = ["filename", "status", "error", "n_faces", "duration_s", "n_frames"]
-    check_table(table, "the table", needed=[*base, "reasons"])
+    check_table(table, "the table", needed=[*BASE, "reasons"])
     explanation = model.explain(table)
     probability = expit(explanation.log_odds)
     unmeasured = unmeasured_families(table, model.columns_read, untrained=model.untrained_columns)
-    rows = table.select(base).to_pylist()
     read = {family_of(name) for name in model.columns_read}
     with_cues = {family_of(name) for name in model.columns_read if not is_share(name)}  # that training clips had
     known = {name for name, z in explanation.contributions.items() if name in with_cues or (name in read and z.any())}
-    eyes_px, seen, spread = (_defined(table, name) for name in (EYES_PX, SEEN, SHARPNESS_SPREAD))
-    peaks = _peaks(table)
     verdicts = []
-    for number, row in enumerate(rows):
+    for number, measurement in enumerate(_measurements(table)):
+        p = float(probability[number])
         absent = {name: reason for name, reason in unmeasured[number].items() if name in known}
-        duration = row["duration_s"]
-        in_words = NOTHING if known & with_cues <= absent.keys() else verdict_of(float(probability[number]))
+        in_words = NOTHING if known & with_cues <= absent.keys() else verdict_of(p)
         verdicts.append(
             Verdict(
-                filename=row["filename"],
-                probability=float(probability[number]),
+                **measurement,
+                probability=p,
                 verdict=in_words,
-                status=row["status"],
-                error=row["error"] or "",
-                n_faces=_count(row["n_faces"]),
-                duration_s=duration if duration is not None and math.isfinite(duration) else None,
-                n_frames=_count(row["n_frames"]),
                 base=float(explanation.base[number]),
                 contributions={name: float(explanation.contributions[name][number]) for name in sorted(known)},
                 unmeasured=absent,
-                face_width_px=_face_width_px(eyes_px[number]),
-                at_bound=in_words != NOTHING and at_bound(float(probability[number]), model.head.clip),
-                seen_share=seen[number],
-                still=_is_held(spread[number]),
-                has_peak=peaks[number],
+                at_bound=in_words != NOTHING and at_bound(p, model.head.clip),
                 log_odds_limit=float(explanation.limit[number]),
             )
         )
     return verdicts
+
+
+def _measurements(table: pa.Table) -> list[dict[str, Any]]:
+    """Return, for each row, the fields of a :class:`Verdict` that do not depend on a model."""
+    eyes_px, seen, spread = (_defined(table, name) for name in (EYES_PX, SEEN, SHARPNESS_SPREAD))
+    peaks, duration_s = _peaks(table), _defined(table, "duration_s")
+    return [
+        {
+            "filename": row["filename"],
+            "status": row["status"],
+            "error": row["error"] or "",
+            "n_faces": _count(row["n_faces"]),
+            "duration_s": duration_s[number],
+            "n_frames": _count(row["n_frames"]),
+            "face_width_px": _face_width_px(eyes_px[number]),
+            "seen_share": seen[number],
+            "still": _is_held(spread[number]),
+            "has_peak": peaks[number],
+        }
+        for number, row in enumerate(table.select(list(BASE)).to_pylist())
+    ]
 
 
 def _count(number: float | None) -> int:

@@ -29,6 +29,7 @@ OBSERVATION_VERSION = 6
 """Version of the observation and of its file format. Observations of another version are rebuilt. Tables and journals
 record it as the version of the extractor."""
 
+MAX_SECONDS = 120.0  # analysed length of a clip, from its start, where no other is given
 AUDIO_RATE_HZ = 16_000
 LANDMARK_SIDE_PX = 256  # side of the grey square crop in whose whole pixels landmarks are found
 LANDMARK_SCALE = 1.5  # that crop's side over the face box's

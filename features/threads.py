@@ -1,4 +1,4 @@
-"""One thread while a clip is measured, and as many as before afterwards; the number of usable cores.
+"""State of the whole process that threads share: threads of libraries, filters of warnings; the number of usable cores.
 
 Processes give the parallelism: threads of OpenCV or torch beside them cost more than they save, and the order in which
 they add up could change results.
@@ -9,10 +9,14 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import threading
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 _Library = tuple[str, Callable[[], int], Callable[[int], Any]]
 """Name of a library, and the functions that return and set its number of threads."""
@@ -45,7 +49,53 @@ class _OneThread:
                     self._before.clear()
 
 
-_opencv, _blas = _OneThread(), _OneThread()
+class _IgnoredWarnings:
+    """Filters that ignore warnings: they are of the whole process, so the last block to end removes them.
+
+    ``warnings.catch_warnings`` restores the filters that it found: of blocks that overlap in several threads, the last
+    to end would put back the filters of another block for good.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks: Counter[tuple[type[Warning], str]] = Counter()
+        self._added: dict[tuple[type[Warning], str], tuple[list[Any], Any]] = {}
+
+    @contextlib.contextmanager
+    def block(self, category: type[Warning], message: str) -> Iterator[None]:
+        """Ignore the warnings inside the ``with`` block."""
+        key = category, message
+        with self._lock:
+            if not self._blocks[key]:
+                filters = cast("list[Any]", warnings.filters)
+                self._added[key] = filters, ("ignore", re.compile(message), category, None, 0)
+                filters.insert(0, self._added[key][1])
+            self._blocks[key] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._blocks[key] -= 1
+                if not self._blocks[key]:
+                    filters, added = self._added.pop(key)
+                    for kept in (filters, cast("list[Any]", warnings.filters)):  # a copy, if a library restores them
+                        kept[:] = [entry for entry in kept if entry is not added]
+
+
+_opencv, _blas, _ignored_warnings = _OneThread(), _OneThread(), _IgnoredWarnings()
+
+
+def warnings_ignored(category: type[Warning], message: str = ".") -> AbstractContextManager[None]:
+    """Ignore warnings inside the ``with`` block, in all threads; blocks of several threads may overlap.
+
+    Parameters
+    ----------
+    category
+        Class of the warnings.
+    message
+        Regular expression that their text begins with; by default any text.
+    """
+    return _ignored_warnings.block(category, message)
 
 
 @contextlib.contextmanager

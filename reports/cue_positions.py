@@ -11,7 +11,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ensemble.learners import late_fusion
+from ensemble.learners import registry
 from ensemble.stack import weighed
 from features.discovery import families
 from features.spec import Column, is_share
@@ -120,7 +120,7 @@ def columns_read(manifest: Mapping[str, Any]) -> set[str]:
     """Return the columns that the model of a manifest reads: those of learners with a weight in its stack."""
     stack = manifest.get("stack", {})
     learners = weighed(stack.get("learners", ()), stack.get("weights", ())) or manifest.get("learners", {})
-    return late_fusion.columns_read(manifest.get("columns", ()), learners)
+    return registry.columns_read(manifest.get("columns", ()), learners)
 
 
 def _position(column: Column, title: str, value: float, norm: Norm, *, used: bool) -> CuePosition:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ensemble.ablation import read_ablation, verdict_of
 from ensemble.metrics import Score
-from ensemble.out_of_fold import OutOfFold, read_oof
+from ensemble.out_of_fold import CONSTANT, STACK, OutOfFold, read_oof
 from ensemble.outputs import check_file
 from ensemble.store import load_model
 from features.table import IMPORTED, description, read_table
@@ -40,7 +40,6 @@ SCORES = (
         "fraction of FAKE and REAL pairs of a group ranked right, mean over groups; 0.5 is chance",
     ),
 )
-STACK, CONSTANT = "stack", "constant"
 ABLATION = "ablation.json"  # looked for in the model folder
 ABLATION_CAPTION = (
     "Leave-one-family-out ablation: rise of the out-of-fold log loss when learners are trained without the family, "

@@ -241,8 +241,8 @@ class ClipList:
             changed = self._db.execute(
                 "UPDATE clips SET state = ?, attempts = 0, status = '', error = '', verdict = '', probability = NULL, "
                 "at_bound = 0, duration_s = NULL, n_faces = NULL, took_s = NULL, has_page = 0, "
-                "player = 'none' WHERE id = ? AND state = ? AND player != ?",
-                (QUEUED, clip_id, DONE, NEEDS_PREVIEW),
+                "player = ? WHERE id = ? AND state = ? AND player != ?",
+                (QUEUED, PLAYS_NOT, clip_id, DONE, NEEDS_PREVIEW),
             )
             if not changed.rowcount:
                 raise KeyError(clip_id)

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from ensemble import store
+from ensemble.compatibility import check_families
 from ensemble.model import Model
 from ensemble.outputs import write_text
 from ensemble.verdict import CONTEXT_FAMILIES, NOTHING, Verdict, judge
@@ -56,7 +57,7 @@ class Judging:
             The folder holds no usable model.
         """
         model = store.load_model(self._folder)
-        store.check_families(model.layout, str(self._folder))
+        check_families(model.layout, str(self._folder))
         return model
 
     @functools.cached_property

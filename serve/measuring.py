@@ -74,7 +74,7 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True)
-class Means:
+class Backend:
     """The factories of a thread's child processes, and the judge that all threads share."""
 
     examiner: Callable[[Tell], Examining]
@@ -82,8 +82,8 @@ class Means:
     judge: Judge
 
 
-def processes(settings: Settings, limits: Limits, judge: Judge, *, evidence: Path | None = None) -> Means:
-    """Return the means that measure in child processes; evidence is kept in a folder until it is in a page."""
+def process_backend(settings: Settings, limits: Limits, judge: Judge, *, evidence: Path | None = None) -> Backend:
+    """Return the backend that measures in child processes; evidence is kept in a folder until it is in a page."""
 
     def examiner(tell: Tell) -> Examiner:
         return Examiner(
@@ -93,7 +93,7 @@ def processes(settings: Settings, limits: Limits, judge: Judge, *, evidence: Pat
     def player(tell: Tell) -> Sandbox:
         return Sandbox(Settings(()), limits, program=("serve.preview",), tell=tell)
 
-    return Means(examiner, player, judge)
+    return Backend(examiner, player, judge)
 
 
 class Measuring:
@@ -103,15 +103,15 @@ class Measuring:
     ----------
     clips, work
         The list of clips, and the folder with their files.
-    means
+    backend
         What measures the clips and predicts.
     jobs
         Number of clips that are measured at the same time.
     """
 
-    def __init__(self, clips: ClipList, work: WorkFolder, means: Means, *, jobs: int = 1) -> None:
+    def __init__(self, clips: ClipList, work: WorkFolder, backend: Backend, *, jobs: int = 1) -> None:
         self._stopping = threading.Event()
-        self._threads = [_Thread(clips, work, means, self._stopping) for _ in range(jobs)]
+        self._threads = [_Thread(clips, work, backend, self._stopping) for _ in range(jobs)]
 
     def start(self) -> None:
         """Start to measure the queued clips."""
@@ -133,10 +133,10 @@ class Measuring:
 class _Thread(threading.Thread):
     """Work on one clip after the other. ``_busy`` guards what ``end`` and ``cancel`` change from other threads."""
 
-    def __init__(self, clips: ClipList, work: WorkFolder, means: Means, stopping: threading.Event) -> None:
+    def __init__(self, clips: ClipList, work: WorkFolder, backend: Backend, stopping: threading.Event) -> None:
         super().__init__(name="measuring", daemon=True)
-        self._clips, self._work, self._means, self._stopping = clips, work, means, stopping
-        self._player = means.player(self._receive)
+        self._clips, self._work, self._backend, self._stopping = clips, work, backend, stopping
+        self._player = backend.player(self._receive)
         self._examiner: Examining | None = None
         self._busy = threading.Lock()
         self._current = ""
@@ -218,13 +218,13 @@ class _Thread(threading.Thread):
             with self._busy:
                 if self._stopping.is_set() or self._cancelled:
                     return {}
-                self._examiner = examiner = self._examiner or self._means.examiner(self._receive)
+                self._examiner = examiner = self._examiner or self._backend.examiner(self._receive)
             result, evidence = examiner.measure(row["shown"], str(self._work.clip(row["id"])))
             if self._unwanted(row["id"]):
                 return {}
             if self._work.mark(row["id"]) != mark:
                 raise UnreadableError("the file was changed while it was measured; queue it again")
-            columns = dict(self._means.judge.pages(row, engine.logged(result), evidence))
+            columns = dict(self._backend.judge.pages(row, engine.logged(result), evidence))
         except (DeepcueError, FullError, OSError) as error:
             if self._unwanted(row["id"]):  # its file is gone, as expected
                 return {}
@@ -325,7 +325,7 @@ class _Thread(threading.Thread):
     def _foretell(self, result: Result) -> None:
         """Show the verdict in the list before the evidence for the page is collected."""
         try:
-            columns = dict(self._means.judge.verdict(self._row, replace(result, log=())))
+            columns = dict(self._backend.judge.verdict(self._row, replace(result, log=())))
         except Exception:  # the same error is raised, and reported, when the pages are written
             return
         self._foretold = {name: columns[name] for name in FORETOLD if name in columns}

@@ -29,7 +29,7 @@ from serve.clips import ClipList
 from serve.folder import Arrival, FullError, WorkFolder, gigabytes
 from serve.guard import Guard, is_loopback
 from serve.judging import Judging
-from serve.measuring import Means, Measuring, processes
+from serve.measuring import Backend, Measuring, process_backend
 from serve.uploads import BLOCK, Uploads, kept_name
 
 LOOPBACK = "127.0.0.1"
@@ -74,7 +74,7 @@ class Server:
     ----------
     options
         Options of the server.
-    means
+    backend
         What measures the clips; by default child processes and the model.
 
     Raises
@@ -83,17 +83,17 @@ class Server:
         The model, the work folder or the address can't be used.
     """
 
-    def __init__(self, options: Options, *, means: Means | None = None) -> None:
+    def __init__(self, options: Options, *, backend: Backend | None = None) -> None:
         with contextlib.ExitStack() as undo:
             work = WorkFolder(options.work, max_bytes=options.max_disk)
             undo.callback(work.close)
             clips = ClipList(work.root / "clips.sqlite3")
             undo.callback(clips.close)
             work.tidy({row["id"] for row in clips.rows()})
-            if means is None:
+            if backend is None:
                 judging = Judging(options.model, work, version=options.version)
-                means = processes(judging.settings, options.limits, judging, evidence=work.evidence)
-            measuring = Measuring(clips, work, means, jobs=options.jobs)
+                backend = process_backend(judging.settings, options.limits, judging, evidence=work.evidence)
+            measuring = Measuring(clips, work, backend, jobs=options.jobs)
             self._socket = _listening(options.host, options.port)
             undo.callback(self._socket.close)
             undo.pop_all()

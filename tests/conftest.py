@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import random_state
 
-from ensemble import importance, metrics
+from ensemble import metrics
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +25,7 @@ def pytest_configure():
 def few_resamples():
     """Intervals from 100 resamples, a fifth of the usual ones: every training of a test makes hundreds of intervals."""
     with pytest.MonkeyPatch.context() as patched:
-        for module in (metrics, importance):
-            patched.setattr(module, "N_RESAMPLES", module.N_RESAMPLES // 5)
+        patched.setattr(metrics, "N_RESAMPLES", metrics.N_RESAMPLES // 5)
         yield
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from artifacts import PRETRAINED
+from ensemble.compatibility import check_families
 from ensemble.learners.late_fusion import CUES, MAX_CUES
-from ensemble.store import check_families, load_model
+from ensemble.store import load_model
 from ensemble.verdict import NOTHING, judge
 from ensemble.wording import model_line
 from features import discovery

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.entries import ClipEntry
-from features.errors import DatasetError
+from features.errors import DatasetError, InputError
 from training.manifest import forged_video, method_family, origin
 
 FILE = "clip_folds.csv"  # in the folder of a training run
@@ -29,6 +29,8 @@ FOLD_FILES = {
     "cnn_embedding": "embedding_fold{}.safetensors",
 }
 """Family to the file of a fold, which a training writes; ``deepcue fit-projection`` writes the last one."""
+LEAVE_OUT = ("methods", "people")
+"""What a fold leaves out: manipulations together with the people that they show, or people alone."""
 HOLDOUT_SHARE = 0.055  # fraction of the stills that is held out, in whole groups: about 1,500 stills
 N_FOLDS = 3
 
@@ -38,6 +40,18 @@ class FoldAssignment(NamedTuple):
 
     fold: int
     fake: bool | None = None
+
+
+def check_leave_out(leave_out: str) -> None:
+    """Refuse a value that is not one of :data:`LEAVE_OUT`.
+
+    Raises
+    ------
+    InputError
+        The message gives the values.
+    """
+    if leave_out not in LEAVE_OUT:
+        raise InputError(f"leave_out is {leave_out!r}; give {' or '.join(LEAVE_OUT)}")
 
 
 def write(file: Path, assignments: Mapping[str, FoldAssignment]) -> None:

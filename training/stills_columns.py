@@ -23,7 +23,7 @@ from training.faces.index import STILL_SHARE
 from training.faces.projections import PHASE_PROJECTION
 
 
-def out_of_fold(
+def of_stills(
     stills: pa.Table,
     runs: Sequence[Path],
     phase: str,

@@ -15,8 +15,8 @@ import numpy as np
 from ensemble import metrics
 from ensemble.arrays import Array, Bool, Int
 from ensemble.calibrate import clip_logit, shift_prior
+from ensemble.learners import registry
 from ensemble.learners.base import settings_for
-from ensemble.learners.registry import learner_kinds
 from ensemble.metrics import Score
 from ensemble.training_set import TrainingSet, joined
 from features.errors import InputError
@@ -75,9 +75,7 @@ def predictions(
     InputError
         The learner is unknown, the copies have other columns, or a class is missing without a fold and its groups.
     """
-    kinds = learner_kinds()
-    if learner not in kinds:
-        raise InputError(f"no learner is called {learner!r}; known are {', '.join(kinds)}")
+    registry.check_learners([learner])
     if copies is not None and copies.layout.columns != data.layout.columns:
         raise InputError("the copies have other columns than the table; extract both with the same families")
     shown = data if copies is None else joined(data, copies)
@@ -88,7 +86,7 @@ def predictions(
         y, group = shown.y[fitted_on], np.unique(shown.group[fitted_on], return_inverse=True)[1]
         if len(np.unique(y)) < 2:
             raise InputError(f"without fold {number} and its groups, one of the classes is missing; give more groups")
-        fitted = kinds[learner](data.layout, settings_for(len(y), int(group.max()) + 1))
+        fitted = registry.learner_kinds()[learner](data.layout, settings_for(len(y), int(group.max()) + 1))
         fitted.fit(shown.X[fitted_on], y, group.astype(np.int64), seed)
         z[scored] = shift_prior(fitted.predict_logit(data.X[scored]), float(y.mean()), PRIOR)
     return clip_logit(z, BOUND)
@@ -124,8 +122,7 @@ def scores(
         No clip is in the folds, no learner is named, a learner is unknown, no copy is left, or a class is missing:
         without a fold and its groups, or among the scored rows.
     """
-    if not learners:
-        raise InputError("no learner is named; give one or more")
+    registry.check_learners(learners)
     known = np.array([name in fold_of for name in data.filename])
     scored = np.ones(len(data), bool) if rows is None else rows
     data, scored = data.rows(known), scored[known]

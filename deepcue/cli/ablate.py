@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from deepcue.cli import common
-from deepcue.cli.tune import add_folds, table_and_folds
+from deepcue.cli.fold_options import add_folds, table_and_folds
 from ensemble.ablation import LEARNERS, Ablation, ablate, write_ablation
 from ensemble.metrics import Score
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from deepcue.installation import explained
-from ensemble.outputs import write_text
+from ensemble.outputs import check_file, check_folder, write_text
 from features.errors import InputError
 from features.places import check_is_no_input
 from features.threads import usable_cores
@@ -168,19 +168,17 @@ def seed(text: str) -> int:
 
 def output_file(text: str) -> Path:
     """Parse the path of a file to write; one that can't be written, or is also an input, is refused before the work."""
-    return _checked(Path(text), "check_file")
+    return _checked(Path(text), check_file)
 
 
 def output_folder(text: str) -> Path:
     """Parse the path of a folder to write into; one that can't be written is refused before the work."""
-    return _checked(Path(text), "check_folder")
+    return _checked(Path(text), check_folder)
 
 
-def _checked(place: Path, check: str) -> Path:
-    from ensemble import outputs
-
+def _checked(place: Path, check: Callable[[Path], None]) -> Path:
     try:
-        getattr(outputs, check)(place)
+        check(place)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return place

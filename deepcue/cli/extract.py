@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder or URL to keep observations in; later runs measure from them without decoding",
     )
     common.add_jobs(parser)
-    parser.add_argument("--families", default="", help="comma-separated cue families (default: all)")
+    parser.add_argument("--families", type=common.names, help="comma-separated cue families (default: all)")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)  # the default, for scripts that say so
     start.add_argument("--fresh", action="store_true", help="measure every clip again, not only the missing ones")
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         table = extract(
             arguments.data,
             out=arguments.out,
-            families=common.names(arguments.families) or None,
+            families=arguments.families or None,
             jobs=arguments.jobs,
             observations=arguments.observations,
             journal=arguments.journal or None,

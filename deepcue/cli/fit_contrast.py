@@ -17,7 +17,7 @@ from pathlib import Path
 
 from deepcue.cli import common, training_data
 from training.faces.contrast_fit import fit_contrast
-from training.faces.data import Data
+from training.faces.data import FaceData
 
 EXAMPLE = (
     "deepcue fit-contrast --stills stills/ --faces faces.parquet --clips manifest.csv --cache artifacts/cnn "
@@ -40,6 +40,6 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     arguments.out.mkdir(parents=True, exist_ok=True)
     with common.stage_progress(quiet=arguments.quiet) as progress:
-        data = Data(training_data.face_training(arguments, arguments.cache), progress)
+        data = FaceData(training_data.face_training(arguments, arguments.cache), progress)
         fit = fit_contrast(data.labelled, arguments.base, arguments.out, progress)
     print(f"{fit.file}: {fit.n_clips} clips and images; {fit.explained:.0%} of the variance")

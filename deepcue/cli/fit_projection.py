@@ -20,7 +20,7 @@ import argparse
 from pathlib import Path
 
 from deepcue.cli import common, training_data
-from training.faces.data import Data
+from training.faces.data import FaceData
 from training.faces.projections import N_CROPS, Fit, fit_projections
 
 EXAMPLE = (
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     with common.stage_progress(quiet=arguments.quiet) as progress:
         fits = fit_projections(
-            Data(training_data.face_training(arguments, arguments.cache), progress),
+            FaceData(training_data.face_training(arguments, arguments.cache), progress),
             arguments.weights,
             phase=arguments.phase,
             reference=arguments.reference,

@@ -16,8 +16,9 @@ from pathlib import Path
 from deepcue.cli import common
 from features.errors import InputError
 from forge.clips.donors import voice_files
-from forge.clips.generate import ForgeryRecipe, make
+from forge.clips.generate import make
 from forge.clips.read import MAX_SECONDS, MAX_SIDE_PX
+from forge.clips.recipe import ForgeryRecipe
 from forge.clips.registry import kinds
 
 EXAMPLE = "deepcue forge my_clips artifacts/forged --kinds face_swap,self_blend,dub --seed 1"

@@ -29,8 +29,12 @@ from features import table
 from features.errors import DatasetError
 from features.networks import projection
 from training import folds
+from training.crop_columns import CuesOfClips, of_crops
 from training.faces import index
-from training.oof_columns import FACES, FOLD_FILES, CuesOfClips, of_crops, out_of_fold, scores, stacked
+from training.fold_networks import FACES
+from training.folds import FOLD_FILES
+from training.oof_columns import of_clips, scores
+from training.stacked_tables import stacked
 
 EXAMPLE = (
     "deepcue oof --table features.parquet --observations kept --folds-file cnn/clip_folds.csv --weights cnn "
@@ -88,14 +92,14 @@ def run(arguments: argparse.Namespace) -> None:
     table.check_place(arguments.out)
     parts = []
     kept: CuesOfClips = {}
-    for file, folds_file, weights in zip(tables, arguments.folds_file, arguments.weights, strict=True):
+    for file, folds_file, networks in zip(tables, arguments.folds_file, arguments.weights, strict=True):
         source, assignments = table.read_table(file), folds.read(folds_file)
         fold_of = {name: assignment.fold for name, assignment in assignments.items()}
         with common.stage_progress(quiet=arguments.quiet) as progress:
-            part = out_of_fold(source, arguments.observations, fold_of, weights, arguments.families, progress)
+            part = of_clips(source, arguments.observations, fold_of, networks, arguments.families, progress)
         if arguments.crops:
             crops = index.crops(arguments.crops)
-            part = pa.concat_tables([part, of_crops(part, crops, fold_of, weights, arguments.families, kept=kept)])
+            part = pa.concat_tables([part, of_crops(part, crops, fold_of, networks, arguments.families, kept=kept)])
         parts.append(part)
         if with_logit := [family for family in arguments.families if family != projection.FAMILY]:
             print(json.dumps(scores(part, assignments, with_logit[0])))

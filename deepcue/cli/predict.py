@@ -21,8 +21,9 @@ import pyarrow as pa
 
 from deepcue import inputs
 from deepcue.cli import common
+from ensemble.compatibility import check_families
 from ensemble.model import Model
-from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
+from ensemble.store import LOCAL_MODEL, default_model, load_model
 from ensemble.verdict import CONTEXT_FAMILIES, NOTHING, Verdict, judge, ranked
 from ensemble.wording import (
     NOTE,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deepcue.cli import common
 from features import table
-from training.oof_columns import stacked
+from training.stacked_tables import stacked
 
 EXAMPLE = "deepcue stack-tables joint.parquet copies.parquet --out both.parquet"
 

@@ -23,7 +23,7 @@ from extract.stills import FAMILIES, read_stills, stills_table
 from features import table
 from features.errors import InputError, UnreadableError
 from training.faces.index import STILL_SHARE
-from training.stills_columns import out_of_fold
+from training.stills_columns import of_stills
 
 EXAMPLE = "deepcue stills faces/ --out artifacts/stills.parquet --jobs 2"
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("stills", type=Path, help="Parquet file, or folder of Parquet files")
     parser.add_argument("--out", type=common.output_file, required=True, help="feature table to write (Parquet)")
-    parser.add_argument("--families", default=",".join(FAMILIES), help="comma-separated cue families")
+    parser.add_argument("--families", type=common.names, default=list(FAMILIES), help="comma-separated cue families")
     common.add_jobs(parser)
     common.add_quiet(parser)
     parser.add_argument(
@@ -50,17 +50,18 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     table.check_place(arguments.out)
     stills = read_stills(arguments.stills).slice(0, arguments.limit)
-    families = common.names(arguments.families)
     into = table.read_table(arguments.into) if arguments.into else None
     if into is not None and not {*into["filename"].to_pylist()} & {*stills["video"].to_pylist()}:
         raise InputError(f"{arguments.into}: holds none of these stills; give the table of the same stills")
     with common.clip_progress(quiet=arguments.quiet) as progress:
         if arguments.networks:
-            measured = out_of_fold(
-                stills, arguments.networks, arguments.phase, families, jobs=arguments.jobs, progress=progress
+            measured = of_stills(
+                stills, arguments.networks, arguments.phase, arguments.families, jobs=arguments.jobs, progress=progress
             )
         else:
-            measured = stills_table(stills, families, missed_share=STILL_SHARE, jobs=arguments.jobs, progress=progress)
+            measured = stills_table(
+                stills, arguments.families, missed_share=STILL_SHARE, jobs=arguments.jobs, progress=progress
+            )
     if all(status == UnreadableError.status for status in measured["status"].to_pylist()):
         raise InputError(
             f"{arguments.stills}: no still can be decoded ({measured['error'][0].as_py()}); check its images"

@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from deepcue.cli import common
 from deepcue.inputs import seconds_to_analyse
+from ensemble.compatibility import check_families
 from ensemble.model import Model
-from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
+from ensemble.store import LOCAL_MODEL, default_model, load_model
 from ensemble.submission import ALLOW, check_agreement, read_sample, write_submission
 from ensemble.wording import model_line
 from extract.dataset import find_clips

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ensemble.store import read_manifest
+from ensemble.manifest import read_manifest
 from features.errors import ModelError
 
 EXAMPLE = "deepcue summary --table features.parquet --model model --submission submission.csv --report report.html"

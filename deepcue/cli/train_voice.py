@@ -25,9 +25,10 @@ import json
 from pathlib import Path
 
 from deepcue.cli import common, training_data
+from training.folds import LEAVE_OUT
 from training.voice.data import TABLE_COLUMNS, TABLE_CONTENT
 from training.voice.encoder import SHIPPED
-from training.voice.fit import LEAVE_OUT, STEPS, VoiceRecipe, train
+from training.voice.fit import STEPS, VoiceRecipe, train
 
 EXAMPLE = "deepcue train-voice --clips manifest.csv --voices voices.parquet --out artifacts/voice"
 

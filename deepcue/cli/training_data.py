@@ -79,7 +79,7 @@ def face_training(arguments: argparse.Namespace, out: Path, **settings: Any) -> 
 
 def add_face_data(parser: argparse.ArgumentParser) -> None:
     """Declare the training data of face networks, and which part of it each network must not see."""
-    from training.faces.data import LEAVE_OUT
+    from training.folds import LEAVE_OUT
 
     add_face_files(parser)
     parser.add_argument(

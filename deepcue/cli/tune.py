@@ -5,21 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from deepcue.cli import common
+from deepcue.cli.fold_options import add_folds, table_and_folds
 from ensemble.arrays import Int
 from ensemble.family_choice import choose_families
-from ensemble.folds import check_folds, stage_folds
+from ensemble.folds import check_folds
 from ensemble.outputs import check_folder, write_text
-from ensemble.store import LOCAL_MODEL
-from ensemble.training_set import TrainingSet, sampled_rows, training_set
-from ensemble.tune import SPACES, search, shared_budget
+from ensemble.training_set import TrainingSet, sampled_rows
+from ensemble.tune import SPACES, SearchResult, search, shared_budget
 from features.errors import InputError
-from features.table import read_table
 from features.threads import algebra_on_one_thread
 
 EXAMPLE = "deepcue tune --table artifacts/features.parquet --out artifacts/tune"
@@ -51,34 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_quiet(parser)
 
 
-def add_folds(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--model``, ``--folds-file`` and ``--folds``: which folds to use, by default those of the training."""
-    parser.add_argument(
-        "--model",
-        type=Path,
-        help=f"model folder whose folds to use (default: {LOCAL_MODEL} if it was trained on this table)",
-    )
-    parser.add_argument("--folds-file", type=Path, help="file with the fold of each clip to use instead")
-    parser.add_argument("--folds", type=int, help="number of folds, if new ones are made (default: as `deepcue train`)")
-
-
 def stopped(arguments: argparse.Namespace) -> str:
     """Return the message about what an interrupted run keeps."""
     return common.goes_on(arguments.out)
-
-
-def table_and_folds(arguments: argparse.Namespace) -> tuple[TrainingSet, Int, str]:
-    """The labelled rows of ``--table``, the fold of each [n] by the options of :func:`add_folds`, and their origin."""
-    data = training_set(read_table(arguments.table), str(arguments.table))
-    fold, origin = stage_folds(
-        data,
-        file=arguments.folds_file,
-        model=arguments.model,
-        local_model=LOCAL_MODEL,
-        n_folds=arguments.folds,
-        seed=arguments.seed,
-    )
-    return data, fold, origin
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -91,8 +65,9 @@ def run(arguments: argparse.Namespace) -> None:
         for name, budget_s in shared_budget(list(SPACES), arguments.budget)
     }
     file = arguments.out / "settings.json"
-    settings = {name: result["changes"] for name, result in results.items()}
-    write_text(file, json.dumps({"settings": settings, "search": results}, indent=1, allow_nan=False))
+    settings = {name: result.changes for name, result in results.items()}
+    searches = {name: asdict(result) for name, result in results.items()}
+    write_text(file, json.dumps({"settings": settings, "search": searches}, indent=1, allow_nan=False))
     print(f"settings  {file}")
 
 
@@ -116,7 +91,7 @@ def _make_folder(out: Path) -> None:
 
 def _search_one(
     name: str, budget_s: float, data: TrainingSet, fold: Int, arguments: argparse.Namespace
-) -> dict[str, Any]:
+) -> SearchResult:
     """Search one learner's settings, and print the log loss before and after."""
     if not arguments.quiet:
         print(f"searching {name} for {budget_s:.0f} s", file=sys.stderr)
@@ -125,7 +100,6 @@ def _search_one(
         result = search(
             data, fold, name, journal=journal, budget_s=budget_s, n_trials=arguments.trials, seed=arguments.seed
         )
-    before, after = result["default_log_loss"], result["log_loss"]
-    trials = "1 trial" if result["n_trials"] == 1 else f"{result['n_trials']} trials"
-    print(f"{name:9} log loss {before:.4f} -> {after:.4f} in {trials}")
+    trials = "1 trial" if result.n_trials == 1 else f"{result.n_trials} trials"
+    print(f"{name:9} log loss {result.default_log_loss:.4f} -> {result.log_loss:.4f} in {trials}")
     return result

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 
 from ensemble.arrays import Array, Float, Int
+from ensemble.grouped_splits import grouped_splits
 from ensemble.training_set import Layout
 from features.errors import InputError
 
@@ -177,13 +178,10 @@ def bag_splits(y: Int, groups: Int, n_bags: int, seed: int) -> Iterator[tuple[In
     fitted, stopped : ndarray
         Positions of the rows to fit, and of those for early stopping.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     n_splits = min(n_bags if n_bags > 1 else 10, len(np.unique(groups)), int(np.bincount(y).max()))
     n_given = 0
     if n_splits > 1:
-        splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
-        for fitted, stopped in _quiet(splitter.split(np.zeros((len(y), 1)), y, groups)):
+        for fitted, stopped in grouped_splits(y, groups, n_splits, seed=seed):
             if len(np.unique(y[fitted])) == 2 and len(np.unique(y[stopped])) == 2:
                 n_given += 1
                 yield fitted, stopped
@@ -192,12 +190,3 @@ def bag_splits(y: Int, groups: Int, n_bags: int, seed: int) -> Iterator[tuple[In
     if not n_given:
         everything = np.arange(len(y))
         yield everything, everything
-
-
-def _quiet(splits: Iterator[Any]) -> Iterator[Any]:
-    """Without scikit-learn's warning that a class has fewer members than there are splits."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield from list(splits)

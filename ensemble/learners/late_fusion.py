@@ -242,16 +242,6 @@ class NetworksAndCues(Networks):
     cue_names = CUES
 
 
-def columns_read(columns: Sequence[str], learners: Iterable[str]) -> set[str]:
-    """Return the columns that the named learners read; learners other than the late fusions read all.
-
-    >>> sorted(columns_read(["forensic_cnn.logit_mean", "forensic_cnn.logit_std"], ["networks"]))
-    ['forensic_cnn.logit_mean']
-    """
-    fusions = {learner.name: learner for learner in (Networks, NetworksAndCues)}
-    return {column for name in learners for column in (fusions[name].reads(columns) if name in fusions else columns)}
-
-
 def _penalised_loss(theta: Array, z: Array, v: Array, S: Array, y: Int) -> tuple[float, Array]:
     """Penalised log loss in nats and its gradient, for :meth:`Networks.fit`.
 

@@ -36,9 +36,7 @@ WIDTHS = (192, 64)  # units of the hidden layers
 N_WAVES = 4  # of each input
 FREQUENCY = 0.1  # standard deviation of a wave's, in cycles over a standard deviation of the input
 N_EPOCHS = 14
-MAX_STEPS = (
-    1_200  # of a large table: without a limit the learner would take most of the time at the size of the challenge
-)
+MAX_STEPS = 1_200  # of a large table: else the learner would take most of the time at the size of the challenge
 BATCH_ROWS = 256
 MIN_BATCHES = 32  # of an epoch: a small table has smaller batches, though not below the next number
 MIN_BATCH_ROWS = 16
@@ -160,7 +158,7 @@ def waves(Z: Any, frequencies: Any) -> Any:
 
 
 def gelu(x: Array) -> tuple[Array, Array]:
-    """The activation and its derivative."""
+    """Return the activation of ``x``, of any shape, and its derivative."""
     from scipy.special import ndtr
 
     below = ndtr(x)

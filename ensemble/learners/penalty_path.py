@@ -6,7 +6,7 @@ penalty by log loss on left-out rows.
 
 from __future__ import annotations
 
-import warnings
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ensemble.arrays import Array, Int
 from ensemble.metrics import logit_losses
+from features.threads import warnings_ignored
 
 PenaltyPath = list[tuple[Array, float]]
 """Coefficients [d] and intercept at each penalty."""
@@ -41,9 +42,7 @@ def fit_path(
     from sklearn.exceptions import ConvergenceWarning
 
     path = []
-    with warnings.catch_warnings():
-        if stops_early:
-            warnings.simplefilter("ignore", ConvergenceWarning)
+    with warnings_ignored(ConvergenceWarning) if stops_early else contextlib.nullcontext():
         for penalty in penalties:
             model.C = 1 / (penalty * len(y))
             model.fit(Z, y)

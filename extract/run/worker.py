@@ -18,8 +18,8 @@ from extract.run.observation_store import ObservationStore
 from features import discovery, measuring, reasons, spec
 from features.errors import ClipError, InputError, UnknownFamilyError, without_credentials
 from features.networks import projection
-from features.networks.weights import digest, use_weights, weights_file, weights_variable
-from features.observation import Observation
+from features.networks.weights import use_weights, weights_digest, weights_file, weights_variable
+from features.observation import MAX_SECONDS, Observation
 from features.reasons import Reason
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_SECONDS = 120.0
 MIN_FRAMES = 8  # shorter clips are too short for time series
 NO_VIDEO = "no video in the file, only its audio was measured"
 
@@ -97,14 +96,14 @@ def with_digests(settings: Settings) -> Settings:
             projection.known_networks()  # refuse a projection fitted for other weights before hours of work
             learned |= projection.NETWORKS.keys()
         files = {name: weights_file(name) for name in sorted(learned)}
-    return replace(settings, digests={name: digest(file) for name, file in files.items() if file.is_file()})
+    return replace(settings, digests={name: weights_digest(file) for name, file in files.items() if file.is_file()})
 
 
 def _check_weights(settings: Settings) -> None:
     with use_weights(settings.weights_files):
         files = {name: weights_file(name) for name in settings.digests}
     for name, file in files.items():
-        if not file.is_file() or digest(file) != settings.digests[name]:
+        if not file.is_file() or weights_digest(file) != settings.digests[name]:
             raise InputError(
                 f"a measuring process has other weights of {name} ({file}) than the run was started with (SHA-256 "
                 f"{settings.digests[name][:12]}...); put those there, or set {weights_variable()} to their folder on "

@@ -10,7 +10,7 @@ orthogonal Procrustes problem (Schonemann 1966). ``c01`` to ``c32`` are in order
 The networks run once for this family and for their own. Columns of a clip that a network was trained on must be out of
 fold, as its logits must be (``deepcue oof``).
 
-Confounds: every crop of a clip is framed differently (:data:`features.networks.logit_columns.VIEWS`), and the ``_std``
+Confounds: every crop of a clip is framed differently (:data:`features.networks.crop_views.VIEWS`), and the ``_std``
 and ``step_mean`` columns contain that change of framing. On 14 clips, ``cnn_step_mean`` is 1.2 to 5.0 for eight copies
 of one crop, and 1.7 to 6.5 for the crops themselves; so these columns can't tell a still image from a moving face.
 Components describe the source (camera, compression, pose) more than a forgery. On 234 clips they took
@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from features.networks.logit_columns import Judged, chosen, judge_track
+from features.networks.logit_columns import CropScores, chosen, score_track
 from features.networks.projection import DIMENSIONS, FAMILY, NETWORKS, Projection, known_networks, projection_of
 from features.observation import Observation, Track
 from features.spec import Column, family
@@ -103,10 +103,10 @@ def summarise(embeddings: np.ndarray, projection: Projection) -> dict[str, float
     return {name: float(value) for name, value in values.items()}
 
 
-def of_judged(judged: Mapping[str, Judged], *, n_crops: int) -> dict[str, float]:
+def of_scores(scores: Mapping[str, CropScores], *, n_crops: int) -> dict[str, float]:
     """Columns of the embeddings that each network (by its family) gave of some of ``n_crops`` crops.
 
-    All NaN for a network whose weights or projection are missing, or that judged no crop.
+    All NaN for a network whose weights or projection are missing, or that scored no crop.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def of_judged(judged: Mapping[str, Judged], *, n_crops: int) -> dict[str, float]
     """
     row = {column.name: float("nan") for column in COLUMNS}
     share = 0.0
-    for network, result in judged.items():
+    for network, result in scores.items():
         projection = projection_of(network)
         if projection is None or not len(result.logits):
             continue
@@ -134,5 +134,5 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     ModelError
         A file exists but can't be used, or the projections were fitted for other weights.
     """
-    judged = {network: judge_track(track, network) for network in known_networks()}
-    return of_judged(judged, n_crops=len(chosen(len(track.crops))))
+    scores = {network: score_track(track, network) for network in known_networks()}
+    return of_scores(scores, n_crops=len(chosen(len(track.crops))))

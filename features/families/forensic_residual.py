@@ -4,7 +4,7 @@ Scores are logits: log-odds that a face is fake. It was trained like :mod:`featu
 images, but its input is the high-pass residual (:func:`features.networks.efficientnet_lite.residual`): colours, light
 and shapes are gone; noise, edges and a decoder's texture stay. Its errors are largely complementary.
 
-Confounds: every crop of a clip is framed differently (:data:`features.networks.logit_columns.VIEWS`), and
+Confounds: every crop of a clip is framed differently (:data:`features.networks.crop_views.VIEWS`), and
 ``logit_std``, ``logit_step_mean``, ``logit_q10``, ``logit_q90`` and ``emb_disp`` contain that change of framing:
 on 14 clips ``logit_step_mean`` is 0.21 to 0.76 for eight copies of one crop, and 0.35 to 1.19 for the crops
 themselves; so these columns can't tell a still image from a moving face.

@@ -42,7 +42,7 @@ def responses(luma: NDArray, kernel: str) -> F32:
 
 
 def within(image: NDArray) -> NDArray:
-    """Return an image without the border in which a 5 x 5 filter extends beyond it."""
+    """Return an image [h, w] without the border in which a 5 x 5 filter extends beyond it: [h - 4, w - 4]."""
     return image[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
 
 

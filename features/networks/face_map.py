@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from features.measures.geometry import REGIONS as POINTS
 from features.measures.geometry import crop_landmarks, inter_ocular_distance
-from features.networks.logit_columns import middle, middle_points, ready_detector
+from features.networks.crop_views import middle, middle_points
+from features.networks.logit_columns import ready_detector
 from features.observation import Track
 
 if TYPE_CHECKING:

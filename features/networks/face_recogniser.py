@@ -115,7 +115,13 @@ class _Tensors:
         self._file, self._content, self._at = file, file.read_bytes(), 0
 
     def next(self, rows: int, columns: int = 1) -> NDArray[np.float32]:
-        """The next tensor of these sizes, [rows] or [rows, columns]."""
+        """Return the next tensor of these sizes, [rows] or [rows, columns].
+
+        Raises
+        ------
+        ModelError
+            The rest of the file holds no tensor of these sizes.
+        """
         size = rows * columns
         header = b"".join(_packed(number) for number in (TENSOR_VERSION, rows, columns, 1, 1))
         position = self._content.find(header, self._at)

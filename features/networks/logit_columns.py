@@ -3,11 +3,11 @@
 A network gives each face crop a logit, its log-odds that the face is fake: 0 is undecided, positive points to a fake.
 Columns summarise logits, not probabilities, because learners weigh and add them. A family consists of a name, a weights
 file of that name and :func:`columns`; :func:`measure` does the rest. A network scores a track only once, even if
-several families read the scores: :func:`judge_track`.
+several families read the scores: :func:`score_track`.
 
-A batch run shows each crop in a different one of :data:`VIEWS`, framed wider or closer and every second one mirrored,
-as in training. Errors that depend on the framing thus average out over a clip, and no crop is scored twice
-(docs/experiments/036-views.md).
+A batch run shows each crop in a different one of :data:`features.networks.crop_views.VIEWS`, framed wider or closer and
+every second one mirrored, as in training. Errors that depend on the framing thus average out over a clip, and no crop
+is scored twice (docs/experiments/036-views.md).
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from features.evidence import Series
-from features.measures.geometry import rescaled
+from features.networks.crop_views import VIEWS, View, in_view
 from features.networks.weights import kept_in_memory, weights_file
 from features.object_cache import ObjectCache
-from features.observation import CROP_SCALE, Observation, Track
+from features.observation import Observation, Track
 from features.spec import Column
 
 if TYPE_CHECKING:
@@ -36,20 +35,6 @@ MIN_CROP_PX = 24  # a smaller face shows nothing that a network learned
 MAX_LOGIT = 12.0  # scores are clipped to this either way
 
 _LOGIT = (-MAX_LOGIT, MAX_LOGIT)
-
-
-class View(NamedTuple):
-    """How a crop is shown to a network: side of its middle over the usual one, and whether mirrored."""
-
-    zoom: float = 1.0
-    mirrored: bool = False
-
-
-VIEWS = (
-    View(0.96), View(1.04, mirrored=True), View(0.88), View(1.12, mirrored=True),
-    View(1.04), View(0.96, mirrored=True), View(1.12), View(0.88, mirrored=True),
-)  # fmt: skip
-"""Views of the crops that a batch run scores, used in turn; within the range of framings in training."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +138,7 @@ def ready_detector(family: str) -> Detector | None:
 
 
 @dataclass(frozen=True)
-class Judged:
+class CropScores:
     """A network's scores of some crops of a face track, in order of time."""
 
     crops: NDArray[np.int64]
@@ -164,11 +149,11 @@ class Judged:
     """[n, d] the network's last layer before the logit."""
 
 
-_judged: ObjectCache[Judged] = ObjectCache()
+_scores_of_tracks: ObjectCache[CropScores] = ObjectCache()
 
 
-def judge_track(track: Track, family: str) -> Judged:
-    """Score the crops of a track that a batch run uses, once per track and weights in use; see :func:`judge`.
+def score_track(track: Track, family: str) -> CropScores:
+    """Score the crops of a track that a batch run uses, once per track and weights in use; see :func:`score_crops`.
 
     Families that read the same network share this one pass. The result is released together with the track or the
     network; its arrays are read-only.
@@ -180,20 +165,20 @@ def judge_track(track: Track, family: str) -> Judged:
     """
     detector = ready_detector(family)
     if detector is None:
-        return judge((), family, ())
-    return _judged.get(track, detector, lambda: _judge_track(track, family))
+        return score_crops((), family, ())
+    return _scores_of_tracks.get(track, detector, lambda: _score_track(track, family))
 
 
-def _judge_track(track: Track, family: str) -> Judged:
-    judged = judge(track.crops, family, chosen(len(track.crops)), views=VIEWS)
-    for array in (judged.crops, judged.logits, judged.embeddings):
+def _score_track(track: Track, family: str) -> CropScores:
+    scores = score_crops(track.crops, family, chosen(len(track.crops)), views=VIEWS)
+    for array in (scores.crops, scores.logits, scores.embeddings):
         array.flags.writeable = False
-    return judged
+    return scores
 
 
-def judge(
+def score_crops(
     crops: Sequence[NDArray[np.uint8]], family: str, numbers: Sequence[int], *, views: Sequence[View] = (View(),)
-) -> Judged:
+) -> CropScores:
     """Score the numbered crops of a face with the network of a family; no crop is scored if its weights are missing.
 
     The network gets the middle of each crop at its input size, as in training.
@@ -217,18 +202,18 @@ def judge(
     usable = [number for number in numbers if min(crops[number].shape[:2]) >= MIN_CROP_PX]
     detector = ready_detector(family)
     if detector is None or not usable:
-        return Judged(np.empty(0, np.int64), np.empty(0, np.float32), np.empty((0, 1), np.float32))
+        return CropScores(np.empty(0, np.int64), np.empty(0, np.float32), np.empty((0, 1), np.float32))
     margin, size = detector.metadata.margin, detector.metadata.input_size
     shown = [(crops[number], views[place % len(views)]) for place, number in enumerate(usable)]
     keys = [(id(crop), view) for crop, view in shown]  # a frozen image gives the same crop again and again
     distinct = list(dict.fromkeys(keys))
-    images = [seen(*shown[keys.index(key)], margin=margin, size=size) for key in distinct]
+    images = [in_view(*shown[keys.index(key)], margin=margin, size=size) for key in distinct]
     parts = []
     for first in range(0, len(images), MAX_CROPS):  # memory does not grow with the clip
         parts.append(detector.predict(np.stack(images[first : first + MAX_CROPS])))
     logits, embeddings = (np.concatenate(values) for values in zip(*parts, strict=True))
     rows = [distinct.index(key) for key in keys]
-    return Judged(np.array(usable), logits[rows], embeddings[rows])
+    return CropScores(np.array(usable), logits[rows], embeddings[rows])
 
 
 def chosen(n_crops: int) -> list[int]:
@@ -253,11 +238,11 @@ def series(observation: Observation, track: Track, family: str, *, title: str) -
     ModelError
         The weights file exists but can't be used.
     """
-    judged = judge(track.crops, family, range(len(track.crops)))
-    if not judged.crops.size:
+    scores = score_crops(track.crops, family, range(len(track.crops)))
+    if not scores.crops.size:
         return {}
     values = np.full(len(track.crops), np.nan)
-    values[judged.crops] = np.clip(judged.logits.astype(np.float64), -MAX_LOGIT, MAX_LOGIT)
+    values[scores.crops] = np.clip(scores.logits.astype(np.float64), -MAX_LOGIT, MAX_LOGIT)
     times_s = observation.crop_times_s(track)
     return {f"{family}.logit": Series(times_s, values, unit="log-odds", title=title)}
 
@@ -270,60 +255,16 @@ def measure(track: Track, family: str) -> dict[str, float]:
     ModelError
         The weights file exists but can't be used.
     """
-    return of_judged(judge_track(track, family), family, n_crops=len(chosen(len(track.crops))))
+    return of_scores(score_track(track, family), family, n_crops=len(chosen(len(track.crops))))
 
 
-def of_judged(judged: Judged, family: str, *, n_crops: int) -> dict[str, float]:
+def of_scores(scores: CropScores, family: str, *, n_crops: int) -> dict[str, float]:
     """Return the columns of a family from its network's scores of ``n_crops`` crops or fewer: :func:`summarise`.
 
     All are NaN, and ``valid_share`` is 0, if the network scored no crop.
     """
-    values = summarise(judged.logits, judged.embeddings, n_crops=n_crops)
+    values = summarise(scores.logits, scores.embeddings, n_crops=n_crops)
     return {f"{family}.{name}": values.get(name, float("nan")) for name in _QUANTITIES}
-
-
-def seen(crop: NDArray[np.uint8], view: View, *, margin: float, size: int) -> NDArray[np.uint8]:
-    """Return the middle of an observed crop in a view; other parameters as in :func:`middle`."""
-    image = middle(crop, margin=margin * view.zoom, size=size)
-    return np.ascontiguousarray(image[:, ::-1]) if view.mirrored else image
-
-
-def middle(crop: NDArray[np.uint8], *, margin: float, size: int) -> NDArray[np.uint8]:
-    """Return the middle of one observed crop, as the network's training cuts it.
-
-    Parameters
-    ----------
-    crop
-        RGB [s, s, 3], ``CROP_SCALE`` times as wide as the face box.
-    margin
-        Wanted side over the longer side of the face box, at most ``CROP_SCALE``.
-    size
-        Wanted side of the network's input in px.
-
-    Returns
-    -------
-    ndarray
-        [size, size, 3].
-    """
-    start, side = _middle_of(crop.shape[0], margin)
-    part = crop[start : start + side, start : start + side]
-    return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if size < side else cv2.INTER_LINEAR)
-
-
-def middle_points(points: NDArray[np.floating], crop_side: int, *, margin: float, size: int) -> NDArray[np.float64]:
-    """Map points [n, 2] in px of an observed crop to px of its :func:`middle`; pixel centres map to centres.
-
-    >>> middle_points(np.array([[31.5, 31.5]]), 64, margin=1.25, size=128).tolist()
-    [[63.5, 63.5]]
-    """
-    start, side = _middle_of(crop_side, margin)
-    return rescaled(np.asarray(points, np.float64) - start, size / side)
-
-
-def _middle_of(crop_side: int, margin: float) -> tuple[int, int]:
-    """Return the first pixel and the side of the middle of a crop."""
-    side = round(crop_side * (margin / CROP_SCALE))
-    return (crop_side - side) // 2, side
 
 
 def summarise(logits: NDArray[np.float32], embeddings: NDArray[np.float32], *, n_crops: int) -> dict[str, float]:

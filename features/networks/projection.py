@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from artifacts import PRETRAINED
 from features.arrays import F64
 from features.errors import ModelError
-from features.networks.weights import digest, kept_in_memory, read_arrays, save_arrays, weights_file
+from features.networks.weights import kept_in_memory, read_arrays, save_arrays, weights_digest, weights_file
 
 FAMILY = "cnn_embedding"  # the file's family
 NETWORKS = {"forensic_cnn": "cnn", "forensic_residual": "residual"}
@@ -80,7 +80,9 @@ def save_projections(projections: Mapping[str, Projection], weights: Mapping[str
         for family, projection in projections.items()
         for name in ("centre", "axes", "prototypes")
     }
-    save_arrays(arrays, file, ProjectionMetadata(networks={family: digest(weights[family]) for family in projections}))
+    save_arrays(
+        arrays, file, ProjectionMetadata(networks={family: weights_digest(weights[family]) for family in projections})
+    )
 
 
 @kept_in_memory
@@ -125,7 +127,7 @@ def projection_of(family: str) -> Projection | None:
     metadata, projections = read_projections(file)
     if family not in projections:
         return None
-    if metadata.networks[family] == digest(weights):
+    if metadata.networks[family] == weights_digest(weights):
         return projections[family]
     if file.parent == PRETRAINED != weights.parent:
         return None

@@ -243,7 +243,20 @@ def read_contrast(file: Path) -> FaceContrast:
 
 
 def save_contrast(state: dict[str, NDArray[np.float32]], axes: Axes, file: Path, metadata: ContrastMetadata) -> None:
-    """Write the low layers of ``state``, in half precision, and the axes; the file appears whole or not at all."""
+    """Write the low layers of ``state``, in half precision, and the axes; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    state : mapping of str to ndarray
+        Weights of a network on residuals, as :class:`LowLayers` takes them.
+    axes, file, metadata
+        The linear map to components, the file to write, and its header.
+
+    Raises
+    ------
+    OSError
+        The file can't be written.
+    """
     blocks = tuple(f"blocks.{number}." for number in range(N_BLOCKS))
     kept = {name: tensor.astype(np.float16) for name, tensor in state.items() if name.startswith(("stem.", *blocks))}
     kept |= {name: getattr(axes, name).astype(np.float32) for name in ("centre", "scale", "axes")}

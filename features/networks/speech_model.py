@@ -106,7 +106,13 @@ class LinearModel:
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> LinearModel:
-        """Return the model with these parameters; raise KeyError if one is missing."""
+        """Return the model with the parameters that :meth:`arrays` gives: three of shape [k], and the bias [1].
+
+        Raises
+        ------
+        KeyError
+            A parameter is missing.
+        """
         return cls(arrays["mean"], arrays["scale"], arrays["weight"], float(arrays["bias"][0]))
 
 
@@ -122,7 +128,7 @@ class VoiceModel:
     """Linear model of the encoder's statistics."""
 
     def inputs(self, audio: NDArray[np.float32], values: Mapping[str, float] | None = None) -> SpeechInputs | None:
-        """Return the :func:`speech_inputs` of audio, with the model's own encoder."""
+        """Return the :func:`speech_inputs` of audio [k] at 16 kHz, with the model's own encoder."""
         return speech_inputs(audio, self.encoder, values)
 
     def logit(self, inputs: SpeechInputs) -> float:

@@ -87,8 +87,8 @@ def kept_in_memory(load: Callable[[Path], Loaded]) -> Callable[[Path], Loaded]:
 
 
 @kept_in_memory
-def digest(file: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal; an unchanged file is read only once."""
+def weights_digest(file: Path) -> str:
+    """Return the SHA-256 of a weights file in hexadecimal; an unchanged file is read only once."""
     return sha256_of(file)
 
 

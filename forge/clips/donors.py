@@ -13,14 +13,16 @@ import numpy as np
 from features.errors import ClipError, DatasetError, InputError
 from forge.clips.clip import EditableClip
 from forge.clips.read import read_clip, read_voice
+from forge.clips.recipe import ForgeryRecipe
 from forge.clips.registry import MIN_FACE_FRACTION, Kind
 from forge.clips.sources import Source
 from forge.clips.swap import choose_frames
 
 DONOR_SECONDS = 4.0  # analysed length of a donor of faces
 MAX_DONORS = 3  # donors that are compared for each swap
-WITH_DONOR = frozenset({"face_swap", "expression", "dub"})
-WITHOUT = {"expression": ("source", "moment"), "dub": ("voice", "synthetic")}  # parameters that need no donor
+WITHOUT_DONOR = {"expression": ("source", "moment"), "dub": ("voice", "synthetic")}
+"""Kind to the parameter, and its value, with which it needs no donor."""
+WITH_DONOR = frozenset({"face_swap", *WITHOUT_DONOR})
 
 
 @dataclass(frozen=True)
@@ -50,45 +52,62 @@ def choose_donor(
     parameters: Mapping[str, Any],
     clip: EditableClip,
     source: Source,
+    recipe: ForgeryRecipe,
     rng: np.random.Generator,
-    *,
-    voices: Sequence[str],
-    max_seconds: float,
-    max_side: int,
 ) -> Donor:
     """Choose a donor for a kind that needs one: of up to :data:`MAX_DONORS` faces, the nearest in pose and expression.
+
+    Parameters
+    ----------
+    kind, parameters
+        The manipulation, and its sampled parameters.
+    clip, source
+        The clip to forge, and its donor pool.
+    recipe
+        Its voices, if there are any, are the donors of dubs; donors are read within its limits.
+    rng
+        Draws the candidates.
 
     Raises
     ------
     InputError
-        None of ``voices`` has audio.
+        None of the recipe's voices has audio.
     """
-    name, value = WITHOUT.get(kind.name, ("", ""))
-    if kind.name not in WITH_DONOR or parameters.get(name) == value != "":
+    if not _needs_donor(kind, parameters):
         return Donor()
     if kind.name == "dub":
-        return _voice(voices, rng) if voices else _audio(source, rng, max_seconds=max_seconds, max_side=max_side)
-    return _face(clip, source, rng, max_side=max_side)
+        return _voice(recipe.voices, rng) if recipe.voices else _audio(source, recipe, rng)
+    return _face(clip, source, recipe, rng)
 
 
-def as_done(kind: Kind, parameters: Mapping[str, Any], donor: Donor) -> dict[str, Any]:
-    """Return the parameters that are applied: without a donor, those for a kind that does not need one."""
-    return dict(parameters) | (dict([WITHOUT[kind.name]]) if kind.name in WITHOUT and donor.clip is None else {})
+def _needs_donor(kind: Kind, parameters: Mapping[str, Any]) -> bool:
+    if kind.name in WITHOUT_DONOR:
+        name, value = WITHOUT_DONOR[kind.name]
+        return bool(parameters[name] != value)
+    return kind.name in WITH_DONOR
 
 
-def _face(clip: EditableClip, source: Source, rng: np.random.Generator, *, max_side: int) -> Donor:
+def applied_parameters(kind: Kind, parameters: Mapping[str, Any], donor: Donor) -> dict[str, Any]:
+    """Return the parameters that are applied: without a donor, those with which the kind needs none."""
+    if donor.clip is not None or kind.name not in WITHOUT_DONOR:
+        return dict(parameters)
+    name, value = WITHOUT_DONOR[kind.name]
+    return {**parameters, name: value}
+
+
+def _face(clip: EditableClip, source: Source, recipe: ForgeryRecipe, rng: np.random.Generator) -> Donor:
     candidates: list[tuple[float, int, Donor]] = []
     for place in rng.permutation(len(source.donors))[:MAX_DONORS]:
-        donor = _read(source.donors[place], DONOR_SECONDS, max_side, faces=True)
+        donor = _read(source.donors[place], DONOR_SECONDS, recipe.max_side, faces=True)
         if donor.clip is not None and donor.clip.face_fraction >= MIN_FACE_FRACTION:
             unlikeness = choose_frames(clip.landmarks, donor.clip.landmarks)[1]
             candidates.append((unlikeness, len(candidates), donor))
     return min(candidates, key=lambda candidate: candidate[:2])[2] if candidates else Donor()
 
 
-def _audio(source: Source, rng: np.random.Generator, *, max_seconds: float, max_side: int) -> Donor:
+def _audio(source: Source, recipe: ForgeryRecipe, rng: np.random.Generator) -> Donor:
     for place in rng.permutation(len(source.donors))[:MAX_DONORS]:
-        donor = _read(source.donors[place], max_seconds, max_side, faces=False)
+        donor = _read(source.donors[place], recipe.max_seconds, recipe.max_side, faces=False)
         if donor.clip is not None and donor.clip.audio is not None:
             return donor
     return Donor()

@@ -4,7 +4,8 @@ Every clip that is not labelled FAKE is re-encoded as REAL, and forged in each r
 that compression does not reveal the label. The kind ``reencode`` transcodes the real clip and each of its forgeries
 once more, both classes alike::
 
-    from forge.clips.generate import ForgeryRecipe, make
+    from forge.clips.generate import make
+    from forge.clips.recipe import ForgeryRecipe
 
     made = make("my_clips", "forged", ForgeryRecipe(kinds=("face_swap", "dub"), seed=1), jobs=4)
     print(made.n_real, made.n_fake, made.manifest)
@@ -23,10 +24,11 @@ from typing import Any
 import numpy as np
 
 from features.checksums import sha256_of
-from features.errors import ClipError, DatasetError, InputError
+from features.errors import ClipError, DatasetError
 from forge.clips.clip import EditableClip
-from forge.clips.donors import as_done, choose_donor
-from forge.clips.read import MAX_SECONDS, MAX_SIDE_PX, read_clip
+from forge.clips.donors import applied_parameters, choose_donor
+from forge.clips.read import read_clip
+from forge.clips.recipe import ForgeryRecipe
 from forge.clips.registry import kinds
 from forge.clips.sources import Source, check_target, find_sources
 from forge.clips.write import PARTIAL, Encoder, write_clip, write_metadata
@@ -34,50 +36,8 @@ from forge.clips.write import PARTIAL, Encoder, write_clip, write_metadata
 logger = logging.getLogger(__name__)
 
 ENCODING_STREAM, TRANSCODING_STREAM = 98, 99  # streams of random numbers; those of the kinds are 0 and up
+WHOLE_S, ANY_SIDE_PX = 1e6, 1 << 20  # beyond any clip: for reading it without limits
 Entry = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ForgeryRecipe:
-    """What to make from every real clip.
-
-    Raises
-    ------
-    InputError
-        A kind does not exist, or a number is out of range.
-    """
-
-    kinds: tuple[str, ...] = ()
-    """Names of :func:`forge.clips.registry.kinds`; empty: all."""
-    per_clip: int = 0
-    """Number of forgeries per clip, with kinds in turn; 0: one of each kind."""
-    seed: int = 0
-    """Random seed; the same clips, recipe and seed give the same bytes, with any number of processes."""
-    max_seconds: float = MAX_SECONDS
-    """Seconds to keep of each clip, > 0."""
-    max_side: int = MAX_SIDE_PX
-    """Longer side of frames in px, > 0; larger frames are reduced."""
-    voices: tuple[str, ...] = ()
-    """Audio or video files with voices for dubs; empty: use the clips of the donor pool."""
-
-    def __post_init__(self) -> None:
-        for name in self.kinds:
-            if name not in kinds():
-                raise InputError(f"{name!r} is not a kind of forgery; known are {', '.join(kinds())}")
-        for name, value, least in (
-            ("per_clip", self.per_clip, 0),
-            ("seed", self.seed, 0),
-            ("max_side", self.max_side, 1),
-        ):
-            if value < least:
-                raise InputError(f"{name} {value}: must be at least {least}")
-        if not self.max_seconds > 0:
-            raise InputError(f"max_seconds {self.max_seconds}: must be above 0")
-
-    @property
-    def all_kinds(self) -> tuple[str, ...]:
-        """Names of the kinds, also where the recipe names none."""
-        return self.kinds or tuple(kinds())
 
 
 @dataclass(frozen=True)
@@ -210,13 +170,10 @@ def _forgery(
     rng = _stream(source, recipe, list(kinds()).index(name))
     kind = kinds()[name]
     parameters = kind.sample(rng)
-    donor = choose_donor(
-        kind, parameters, clip, source, rng,
-        voices=recipe.voices, max_seconds=recipe.max_seconds, max_side=recipe.max_side,
-    )  # fmt: skip
+    donor = choose_donor(kind, parameters, clip, source, recipe, rng)
     if lacks := kind.missing(clip, donor.clip):
         return None, lacks
-    parameters = as_done(kind, parameters, donor)
+    parameters = applied_parameters(kind, parameters, donor)
     forged = replace(kind.apply(clip, parameters, rng, donor.clip), name=f"{source.name}__{name}.mp4")
     seed = [recipe.seed, source.number]
     entry = {"kind": name, "part": kind.part, "parameters": parameters, "donor": donor.name, "seed": seed}
@@ -243,7 +200,7 @@ def _transcoded(entries: dict[str, Entry], folder: Path, rng: np.random.Generato
 
 def _as_written(file: Path) -> EditableClip:
     """Read a whole clip that was written here, at full size."""
-    return read_clip(file, max_seconds=1e6, max_side=1 << 20, faces=False)
+    return read_clip(file, max_seconds=WHOLE_S, max_side=ANY_SIDE_PX, faces=False)
 
 
 def _write_manifest(file: Path, rows: list[tuple[str, str, Entry]]) -> None:

@@ -24,6 +24,7 @@ from forge.clips.clip import EditableClip
 
 NEEDS = frozenset({"face", "sound", "donor_face", "donor_sound"})
 MODULES = ("forge.clips.audio", "forge.clips.video")
+MIN_FACE_FRACTION = 0.5  # with a face in fewer frames, a manipulation of it would hardly be visible
 Parameters = Mapping[str, Any]
 Sample = Callable[[np.random.Generator], dict[str, Any]]
 
@@ -72,8 +73,6 @@ class Kind:
         }
         return "; ".join(words[need] for need in sorted(self.needs) if lacks[need])
 
-
-MIN_FACE_FRACTION = 0.5  # with fewer frames, a face manipulation would hardly be visible
 
 _registry: dict[str, Kind] = {}
 

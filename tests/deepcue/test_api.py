@@ -2,6 +2,7 @@ import builtins
 import dataclasses
 import doctest
 import inspect
+import json
 import logging
 import os
 import random
@@ -28,9 +29,10 @@ HEAVY = {"torch", "sklearn", "scipy", "cv2", "librosa", "lightgbm", "pyarrow", "
 
 @pytest.mark.usefixtures("measured_here")
 @pytest.mark.slow
-def test_the_examples_run(clip, folder, request):
+def test_the_examples_run(clip, folder, tmp_path, request):
     request.addfinalizer(lambda: spec.registry.pop("tempo", None))  # the example's family ends with the test
     globs = {"deepcue": deepcue, "clip": str(clip), "folder": str(folder), "table": toy_table()}
+    globs["my_model"] = str(tmp_path / "my_model")
     found = [
         test for module in (clips, models, spec) for test in doctest.DocTestFinder().find(module, extraglobs=globs)
     ]
@@ -292,6 +294,39 @@ def test_a_model_is_the_same_in_memory_and_in_its_folder(tmp_path):
         model.predict("features.parquet")
 
 
+def test_a_model_that_was_trained_in_memory_can_be_kept(tmp_path):
+    table = toy_table()
+    model, evaluation = deepcue.train(table, folds=3, learners=["logistic"])
+    folder = deepcue.save_model(model, tmp_path / "model", evaluation=evaluation)
+    assert {file.name for file in folder.iterdir()} >= {"manifest.json", "folds.parquet", "oof.parquet"}
+    again = deepcue.save_model(deepcue.load_model(folder), tmp_path / "again")
+    assert not (again / "oof.parquet").exists()
+    np.testing.assert_array_equal(deepcue.load_model(again).predict(table), model.predict(table))
+    with pytest.raises(deepcue.InputError, match=r"model takes .*not a PosixPath; call deepcue\.load_model"):
+        deepcue.save_model(folder, tmp_path / "other")
+    with pytest.raises(deepcue.InputError, match=r"evaluation takes what deepcue\.train returns .*not a dict"):
+        deepcue.save_model(model, tmp_path / "other", evaluation={})
+    assert not (tmp_path / "other").exists()
+
+
+def test_hyper_parameters_are_given_as_a_mapping_or_as_the_file_of_a_search(tmp_path):
+    table, file = toy_table(), tmp_path / "settings.json"
+    settings = {"logistic": {"l1_ratio": 1.0}}
+    file.write_text(json.dumps({"settings": settings}))
+    given, read, default = (
+        deepcue.train(table, folds=3, learners=["logistic"], settings=changes)[0] for changes in (settings, file, None)
+    )
+    assert given.predict(table).tolist() == read.predict(table).tolist() != default.predict(table).tolist()
+    assert [model.manifest["tuned"] for model in (given, read, default)] == [True, True, False]
+    for wrong, message in (
+        ({"logistik": {}}, "settings: no learner is called 'logistik'; there are lightgbm"),
+        ({"logistic": {"l2_ratio": 1.0}}, "settings: .*l2_ratio.*; there are n_bags"),
+        (5, r"5 is not a path; give the path or URL of the settings\.json"),
+    ):
+        with pytest.raises(deepcue.InputError, match=message):
+            deepcue.train(table, folds=3, learners=["logistic"], settings=wrong)
+
+
 def test_folds_that_were_made_are_kept_to(tmp_path):
     table = toy_table()
     deepcue.train(table, out=tmp_path / "a", folds=3, learners=["logistic"], seed=1)
@@ -356,7 +391,7 @@ def test_a_call_changes_nothing_else_and_prints_nothing(clip, tmp_path, capfd):
     model = deepcue.load_model()
     deepcue.features(clip)
     deepcue.predict(clip, model=model)
-    small, _ = deepcue.train(toy_table(), folds=3, learners=["logistic"])
+    small, _ = deepcue.train(toy_table(), folds=3, learners=["logistic"], jobs=2)
     deepcue.predict(tmp_path, model=small, jobs=2)  # its families take no network, so that the processes start sooner
     assert state() == before
     assert capfd.readouterr() == ("", "")

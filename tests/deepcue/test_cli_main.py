@@ -16,7 +16,7 @@ from features.errors import InputError
 
 ROOT = os.path.dirname(os.path.dirname(deepcue.__file__))
 HEAVY = {"torch", "sklearn", "scipy", "cv2", "librosa", "lightgbm", "pyarrow", "numpy"}
-NO_SUBCOMMANDS = {"common", "training_data", "main", "reference"}
+NO_SUBCOMMANDS = {"common", "fold_options", "training_data", "main", "reference"}
 SHARED = {"--jobs": common.add_jobs, "--quiet": common.add_quiet, "--json": common.add_json, "--seed": common.add_seed}
 
 

@@ -15,7 +15,6 @@ from deepcue.cli.main import main as deepcue
 from ensemble import store, verdict, wording
 from ensemble.missingness import SENTENCES
 from ensemble.store import load_model
-from ensemble.training_set import Layout
 from extract.run.sandbox import Limits
 from extract.run.worker import MAX_SECONDS
 from features.errors import ModelError
@@ -224,13 +223,6 @@ def test_the_library_does_not_answer_by_where_it_is_called_from(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert store.default_model() == store.SHIPPED_MODEL
     assert store.default_model(store.LOCAL_MODEL) == store.LOCAL_MODEL
-
-
-def test_a_model_of_other_cues_is_refused_before_extraction():
-    with pytest.raises(ModelError, match="palm_reading"):
-        store.check_families(Layout((), {"palm_reading": 1}), "model")
-    with pytest.raises(ModelError, match="version 0"):
-        store.check_families(Layout((), {"blink": 0}), "model")
 
 
 def test_a_clip_is_measured_whatever_its_name_ends_in(tmp_path, monkeypatch, model_folder):

@@ -10,7 +10,7 @@ import pytest
 from ensemble.folds import assign_folds
 from ensemble.learners import extra_trees
 from ensemble.learners.base import settings_for
-from ensemble.learners.registry import NAMED_ALONE, learner_kinds
+from ensemble.learners.registry import LATE_FUSIONS, learner_kinds
 from ensemble.train import train
 from ensemble.training_set import training_set
 from features.table import BASE_SCHEMA, METADATA_KEY, SCHEMA_VERSION
@@ -72,7 +72,7 @@ def build_table(n_groups=24, per_group=4, *, signal=1.5, seed=0, unmeasured=(), 
 def small_settings(names=None, **changes):
     """Settings with which every learner is fitted in a moment."""
     one = replace(settings_for(100, 24), n_rounds=25, n_bags=2, learning_rate=0.15, **changes)
-    return dict.fromkeys(names or [name for name in learner_kinds() if name not in NAMED_ALONE], one)
+    return dict.fromkeys(names or [name for name in learner_kinds() if name not in LATE_FUSIONS], one)
 
 
 def _quantities():

@@ -2,7 +2,6 @@ import errno
 import importlib.metadata
 import json
 import os
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artifacts import PRETRAINED
 from ensemble import store
 from ensemble.folds import read_folds
-from ensemble.store import check_families, load_model, save_model
-from ensemble.training_set import Layout, check_layout, layout_of
-from features import discovery
+from ensemble.manifest import package_versions
+from ensemble.store import load_model, save_model
+from ensemble.training_set import layout_of
 from features.checksums import sha256_of
 from features.errors import InputError, ModelError
 from features.table import METADATA_KEY
@@ -69,7 +67,7 @@ def test_the_manifest_names_the_version_that_ran(folder, monkeypatch):
     """Non-regression test: an editable checkout keeps the metadata of the version that was installed first."""
     real = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0.1" if name == "deepcue" else real(name))
-    assert store.package_versions()["deepcue"] == __version__
+    assert package_versions()["deepcue"] == __version__
     assert json.loads((folder / "manifest.json").read_text())["created_with"]["deepcue"] == __version__
 
 
@@ -296,15 +294,6 @@ def test_another_family_version_is_refused_with_what_differs(trained, make_table
         trained[0].predict(make_table(versions={"lips": 2}))
 
 
-def test_a_missing_family_or_column_is_named():
-    wanted = Layout(("a.x", "b.y"), {"a": 1, "b": 1})
-    with pytest.raises(ModelError, match="lacks the families b that"):
-        check_layout(Layout(("a.x",), {"a": 1}), wanted)
-    with pytest.raises(ModelError, match=r"among them b\.y"):
-        check_layout(Layout(("a.x",), {"a": 1, "b": 1}), wanted)
-    check_layout(Layout(("a.x", "b.y", "c.z"), {"a": 1, "b": 1, "c": 1}), wanted)
-
-
 def test_a_model_knows_the_weights_that_its_table_was_measured_with(trained, table, folder):
     """Non-regression test: with other weights in use its predictions changed without a word."""
 
@@ -319,35 +308,6 @@ def test_a_model_knows_the_weights_that_its_table_was_measured_with(trained, tab
     assert np.array_equal(again.predict(made_with("ab" * 32)), again.predict(table))  # which does not say it
     with pytest.raises(ModelError, match=r"weights of lips differ .*DEEPCUE_WEIGHTS .*train the model again"):
         again.predict(made_with("cd" * 32))
-
-
-def test_another_length_that_was_looked_at_is_a_warning(caplog):
-    wanted = Layout(("a.x",), {"a": 1}, {}, 120.0)
-    check_layout(Layout(("a.x",), {"a": 1}), wanted)
-    check_layout(Layout(("a.x",), {"a": 1}, {}, 120.0), wanted)
-    assert not caplog.records
-    check_layout(Layout(("a.x",), {"a": 1}, {}, 30.0), wanted)
-    assert "first 30 s of each clip, the model was trained on 120 s" in caplog.text
-
-
-def test_other_weights_than_the_model_s_are_refused_before_the_work(tmp_path, monkeypatch):
-    shipped = sha256_of(PRETRAINED / "forensic_cnn.safetensors")
-    layout = Layout((), {"forensic_cnn": discovery.families(["forensic_cnn"])[0].version}, {"forensic_cnn": shipped})
-    check_families(layout, "model")
-    own = tmp_path / "forensic_cnn.safetensors"
-    shutil.copy(PRETRAINED / "forensic_residual.safetensors", own)
-    with pytest.raises(ModelError, match=rf"model: was trained on forensic_cnn .*those in use .{own}"):
-        check_families(layout, "model", {"forensic_cnn": own})
-    monkeypatch.setenv("DEEPFAKE_WEIGHTS", str(tmp_path))
-    with pytest.raises(ModelError, match=r"set DEEPFAKE_WEIGHTS to the folder .* or unset it"):
-        check_families(layout, "model")
-
-
-def test_a_model_of_an_imported_table_asks_for_one():
-    """Non-regression test: to train it again was advised, which changes nothing."""
-    with pytest.raises(ModelError, match=r"its cues were measured elsewhere .* give a table of them") as caught:
-        check_families(Layout(("foreign.x",), {"foreign": 1}), "model")
-    assert "train the model again" not in str(caught.value)
 
 
 def test_a_manifest_of_an_earlier_version_has_no_weights(folder, table):

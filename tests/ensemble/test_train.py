@@ -216,7 +216,10 @@ def test_a_table_is_trained_on_without_files_as_by_the_command(make_table, comma
         ({"jobs": 0}, InputError, "jobs = 0: must be a whole number above 0"),
     ],
 )
-def test_options_of_the_library_are_refused_in_one_sentence(make_table, options, error, message):
+def test_options_of_the_library_are_refused_in_one_sentence_before_the_first_fit(
+    make_table, monkeypatch, options, error, message
+):
+    monkeypatch.setattr("ensemble.train.choose_families", lambda *_, **__: pytest.fail("fitted"))
     with pytest.raises(error, match=message) as caught:
         train_table(make_table(), **options)
     assert "\n" not in str(caught.value)

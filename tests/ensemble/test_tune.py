@@ -51,13 +51,13 @@ def test_the_best_of_the_trials_is_kept_and_only_if_it_beats_the_default(make_ta
         tried.clear()
         options = {"journal": tmp_path / f"{number}.journal", "budget_s": 60.0, "n_trials": 8, "seed": 0}
         result = tune.search(data, fold, "logistic", **options)
-        assert len(tried) == result["n_trials"] == 8
+        assert len(tried) == result.n_trials == 8
         if min(tried) < default:
-            assert result["changes"] == {"l1_ratio": min(tried)}
-            assert result["log_loss"] == min(tried)
+            assert result.changes == {"l1_ratio": min(tried)}
+            assert result.log_loss == min(tried)
         else:
-            assert result["changes"] == {}
-            assert result["log_loss"] == default == result["default_log_loss"]
+            assert result.changes == {}
+            assert result.log_loss == default == result.default_log_loss
 
 
 def test_a_search_that_goes_on_tries_other_settings(make_table, tmp_path, monkeypatch):
@@ -88,7 +88,7 @@ def test_an_interrupt_ends_the_search_without_a_traceback(make_table, tmp_path, 
         tune.search(data, fold, "logistic", **options)
     assert "Traceback" not in caplog.text + capsys.readouterr().err
     monkeypatch.setattr(tune, "mean_loss", lambda *_: 0.5)
-    assert tune.search(data, fold, "logistic", **(options | {"n_trials": 1}))["n_trials"] == 2, "the first is kept"
+    assert tune.search(data, fold, "logistic", **(options | {"n_trials": 1})).n_trials == 2, "the first is kept"
 
 
 def test_losses_of_other_groups_are_not_reused(make_table):
@@ -144,7 +144,7 @@ def test_a_sample_keeps_every_fold_however_large_the_groups_are(make_table, tmp_
 
     def search(data, fold, *_, **__):
         used.append((len(data), np.unique(fold).tolist()))
-        return {"changes": {}, "log_loss": 1.0, "default_log_loss": 1.0, "n_trials": 0}
+        return tune.SearchResult({}, 1.0, 1.0, 0)
 
     monkeypatch.setattr("deepcue.cli.tune.search", search)
     arguments = ["--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "tune"), "--folds", "3", "--quiet"]
@@ -172,9 +172,7 @@ def test_folds_are_those_of_the_model_of_this_table(make_table, tmp_path, capsys
     (tmp_path / "artifacts" / "model").mkdir(parents=True)
     pq.write_table(folds, tmp_path / "artifacts" / "model" / "folds.parquet")
     used = []
-    work = {
-        "tune": ("deepcue.cli.tune.search", {"changes": {}, "log_loss": 1.0, "default_log_loss": 1.0, "n_trials": 0})
-    }
+    work = {"tune": ("deepcue.cli.tune.search", tune.SearchResult({}, 1.0, 1.0, 0))}
     work["ablate"] = ("deepcue.cli.ablate.ablate", None)
 
     def stand_in(data, fold, *_, **__):

@@ -229,11 +229,11 @@ def test_stills_of_which_nothing_can_be_made_are_refused(tmp_path, capsys, form,
 
 def test_a_table_of_stills_says_which_weights_measured_it(portrait, tmp_path):
     """Non-regression test: a model of such a table took other weights' numbers for those of its own."""
-    from features.networks.weights import digest, weights_file
+    from features.networks.weights import weights_digest, weights_file
 
     rows = pa.table({"video": ["a"], "label": ["REAL"], "group": [1], "jpeg": [jpeg(portrait[20:244, 110:334])]})
     found = stills.stills_table(rows, ["quality", "face_contrast"], missed_share=0.75)
-    assert table.description(found)["weights"] == {"face_contrast": digest(weights_file("face_contrast"))}
+    assert table.description(found)["weights"] == {"face_contrast": weights_digest(weights_file("face_contrast"))}
     of_one_fold = stills.stills_table(rows, ["face_contrast"], weights={"face_contrast": weights_file("face_contrast")})
     assert table.description(of_one_fold)["weights"] == {}
 

@@ -7,7 +7,7 @@ import pytest
 from plug_in import MODULE, write_plug_in
 from registry import own_registry
 
-from ensemble.store import check_families
+from ensemble.compatibility import check_families
 from ensemble.training_set import Layout
 from features import discovery, spec
 from features.errors import InputError, ModelError

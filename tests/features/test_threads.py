@@ -1,13 +1,14 @@
-"""Numbers of threads are as they were after a call, in whatever order calls end."""
+"""Numbers of threads and filters of warnings are as they were after a call, in whatever order calls end."""
 
 import functools
+import warnings
 
 import cv2
 import pytest
 import threadpoolctl
 
 from features import threads
-from features.threads import algebra_on_one_thread, opencv_on_one_thread, torch_on_one_thread
+from features.threads import algebra_on_one_thread, opencv_on_one_thread, torch_on_one_thread, warnings_ignored
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +82,28 @@ def test_torch_has_as_many_threads_as_before():
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_warning_is_ignored_inside_alone():
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        with warnings_ignored(UserWarning, "not me"):
+            warnings.warn("not me", UserWarning, stacklevel=1)
+            warnings.warn("but me", UserWarning, stacklevel=1)
+        warnings.warn("not me", UserWarning, stacklevel=1)
+    assert [str(warning.message) for warning in shown] == ["but me", "not me"]
+
+
+def test_overlapping_blocks_leave_the_filters_of_warnings_as_they_were():
+    """Non-regression test: after a training with two jobs, the process ignored every ``UserWarning`` for good."""
+    before = list(warnings.filters)
+    first, second, catching = warnings_ignored(UserWarning), warnings_ignored(FutureWarning), warnings.catch_warnings()
+    again = warnings_ignored(UserWarning)
+    for block in (first, second, catching, again):
+        block.__enter__()
+    for block in (first, again, second, catching):  # the filters that the library found held those of both blocks
+        block.__exit__(None, None, None)
+    assert list(warnings.filters) == before
 
 
 def test_an_observer_leaves_opencv_as_it_was(monkeypatch):

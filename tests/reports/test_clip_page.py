@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from clip_evidence import MANIFEST, clip_evidence, face_jpeg, verdict
 
+from ensemble.manifest import read_manifest
 from ensemble.missingness import SENTENCES
-from ensemble.store import SHIPPED_MODEL, read_manifest
+from ensemble.store import SHIPPED_MODEL
 from ensemble.verdict import NOTHING, verdict_of
 from features.discovery import families
 from features.evidence import Series

@@ -536,7 +536,7 @@ def test_pages_for_which_there_is_no_room_cost_the_page_and_no_verdict(tmp_path,
     (file := tmp_path / "a.mp4").write_bytes(b"early 0.5")
     with running(tmp_path / "work", max_disk=50) as one:
         (thread,), work = one.server.parts.measuring._threads, one.server.parts.work
-        judge = thread._means.judge
+        judge = thread._backend.judge
 
         def pages(row, *_):
             work.make_room(row["id"], {"report.html": 30, "page.html": 30})
@@ -616,7 +616,7 @@ def test_evidence_that_a_killed_server_left_is_removed_at_the_start(tmp_path):
 
 
 def test_the_evidence_of_a_server_stays_in_its_folder(tmp_path):
-    examiner = measuring.processes(Settings(()), Limits(), None, evidence=tmp_path).examiner(lambda _: None)
+    examiner = measuring.process_backend(Settings(()), Limits(), None, evidence=tmp_path).examiner(lambda _: None)
     assert [folder.name.startswith("deepcue-") for folder in tmp_path.iterdir()] == [True]
     examiner.close()
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from events import wait_until
 
 from extract.run.worker import Result
 from serve.folder import PAGE, REPORT
-from serve.measuring import Means
+from serve.measuring import Backend
 from serve.server import Options, Server
 
 NOTHING = np.empty(0, np.float32)
@@ -95,7 +95,7 @@ class Running:
 
     def __init__(self, work, *, server=None, **options):
         told = {"work": work, "model": work, "port": 0} | options
-        self.server = server or Server(Options(**told), means=Means(Examiner, Player, Judge(work)))
+        self.server = server or Server(Options(**told), backend=Backend(Examiner, Player, Judge(work)))
         self.port = int(urllib.parse.urlsplit(self.server.local).port)
         self._thread = threading.Thread(target=self.server.run)
         self._thread.start()

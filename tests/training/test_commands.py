@@ -14,8 +14,8 @@ from extract.dataset import find_clips
 from features.errors import DatasetError, InputError
 from training import folds
 from training.faces import index
-from training.oof_columns import stacked
 from training.progress import tracked
+from training.stacked_tables import stacked
 from training.voice.data import TABLE_COLUMNS
 
 FACE_DATA = ["--stills", "s", "--faces", "f", "--clips", "c"]

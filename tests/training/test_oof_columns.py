@@ -11,7 +11,9 @@ from deepcue.cli.main import main as deepcue
 from ensemble.missingness import unmeasured_families
 from features.errors import DatasetError, ModelError
 from features.networks import projection
-from training import folds, oof_columns
+from training import crop_columns, folds, oof_columns
+from training.fold_networks import FACES
+from training.stacked_tables import stacked
 
 pytest.importorskip("torch")
 
@@ -58,7 +60,7 @@ def test_clips_of_which_there_are_crops_alone_get_the_columns_of_their_fold(rng,
     rows += [crop("panel", 1) | dict(recut=True), crop("panel", 1) | dict(recut=True)]
     crops = pa.Table.from_pylist(rows, schema=index.SCHEMA)
     source = feature_table()
-    found = oof_columns.of_crops(source, crops, {"u": 0, "v": 1}, fold_weights)
+    found = crop_columns.of_crops(source, crops, {"u": 0, "v": 1}, fold_weights)
     assert found.schema.equals(source.schema, check_metadata=True)
     assert found["filename"].to_pylist() == ["u", "v"]  # a single image is no clip
     assert found["label"].to_pylist() == ["FAKE", "REAL"]
@@ -68,7 +70,7 @@ def test_clips_of_which_there_are_crops_alone_get_the_columns_of_their_fold(rng,
     assert found["forensic_cnn.valid_share"].to_pylist() == [1.0, 1.0]
     (fold_weights / "residual_fold1.safetensors").unlink()
     with pytest.raises(ModelError, match="lacks residual_fold1"):
-        oof_columns.of_crops(source, crops, {"u": 0, "v": 1}, fold_weights)
+        crop_columns.of_crops(source, crops, {"u": 0, "v": 1}, fold_weights)
 
 
 def test_clips_of_which_there_are_crops_alone_have_the_cues_that_compare_parts_of_a_face(portrait, fold_weights):
@@ -87,8 +89,8 @@ def test_clips_of_which_there_are_crops_alone_have_the_cues_that_compare_parts_o
         | dict(box=[40.0, 40.0, 180.0, 180.0], recut=False)
         for number, image in enumerate(encoded)
     ]
-    source = feature_table((*oof_columns.FACES, "blending", "quality"))
-    found = oof_columns.of_crops(source, pa.Table.from_pylist(rows, schema=index.SCHEMA), {"u": 0}, fold_weights)
+    source = feature_table((*FACES, "blending", "quality"))
+    found = crop_columns.of_crops(source, pa.Table.from_pylist(rows, schema=index.SCHEMA), {"u": 0}, fold_weights)
     column = "blending.noise_core_rest_med"
     each = [
         measuring.measure_clip(stills.observe(data), discovery.families(["blending"]))[0][column] for data in encoded
@@ -109,16 +111,16 @@ def test_cues_of_crops_are_measured_once_for_several_trainings(rng, fold_weights
     crops = pa.Table.from_pylist([row | dict(box=[1.0, 1.0, 9.0, 9.0], recut=False)] * 2, schema=index.SCHEMA)
     calls = []
     monkeypatch.setattr(
-        oof_columns, "_cues_of_stills", lambda encoded, names: calls.append(names) or dict.fromkeys(names, 5.0)
+        crop_columns, "_cues_of_stills", lambda encoded, names: calls.append(names) or dict.fromkeys(names, 5.0)
     )
-    table, kept = feature_table((*oof_columns.FACES, "blending")), {}
-    first, second = (oof_columns.of_crops(table, crops, {"u": fold}, fold_weights, kept=kept) for fold in (0, 1))
+    table, kept = feature_table((*FACES, "blending")), {}
+    first, second = (crop_columns.of_crops(table, crops, {"u": fold}, fold_weights, kept=kept) for fold in (0, 1))
     assert len(calls) == 1
     for found, logit in ((first, 1.5), (second, -2.5)):
         assert found["blending.noise_core_rest_med"].to_pylist() == [5.0]
         assert found["forensic_cnn.logit_mean"].to_numpy() == pytest.approx([logit], abs=1e-3)
-    other = feature_table((*oof_columns.FACES, "eyes_teeth"))
-    oof_columns.of_crops(other, crops, {"u": 0}, fold_weights, kept=kept)
+    other = feature_table((*FACES, "eyes_teeth"))
+    crop_columns.of_crops(other, crops, {"u": 0}, fold_weights, kept=kept)
     assert len(calls) == 2  # of other cues
 
 
@@ -128,17 +130,17 @@ def test_clips_of_which_there_are_crops_alone_need_a_fold_and_a_face_network(fol
     row = dict(key="u", frame=0, fake=1, group="g", source="page", original="", landmarks=[], jpeg=b"")
     crops = pa.Table.from_pylist([row | dict(box=[1.0, 1.0, 9.0, 9.0], recut=False)] * 2, schema=index.SCHEMA)
     with pytest.raises(DatasetError, match="the folds lack u"):
-        oof_columns.of_crops(feature_table(), crops, {}, fold_weights)
+        crop_columns.of_crops(feature_table(), crops, {}, fold_weights)
     with pytest.raises(DatasetError, match="no columns of forensic_voice"):
-        oof_columns.of_crops(feature_table(), crops, {"u": 0}, fold_weights, ["forensic_voice"])
+        crop_columns.of_crops(feature_table(), crops, {"u": 0}, fold_weights, ["forensic_voice"])
 
 
 def test_a_share_over_images_is_their_mean_and_one_image_is_enough():
     values = np.array([0.0, np.nan, 1.0, 0.0])
-    assert oof_columns._middle("eyes_teeth.spec_missing_share", values) == pytest.approx(1 / 3)
-    assert oof_columns._middle("eyes_teeth.iris_dh", values) == 0
-    assert oof_columns._middle("eyes_teeth.iris_dh", np.array([np.nan, 2.0])) == 2
-    assert np.isnan(oof_columns._middle("eyes_teeth.iris_dh", np.array([np.nan])))
+    assert crop_columns._middle("eyes_teeth.spec_missing_share", values) == pytest.approx(1 / 3)
+    assert crop_columns._middle("eyes_teeth.iris_dh", values) == 0
+    assert crop_columns._middle("eyes_teeth.iris_dh", np.array([np.nan, 2.0])) == 2
+    assert np.isnan(crop_columns._middle("eyes_teeth.iris_dh", np.array([np.nan])))
 
 
 def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights, tmp_path):
@@ -148,13 +150,13 @@ def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights
     for name in ("a/x.mp4", "b.mp4"):
         observation.save(small_observation(rng), str(tmp_path / f"{name}.npz"))
     fold_of = {"a/x.mp4": 0, "b.mp4": 1, "c.mp4": 0}
-    found = oof_columns.out_of_fold(feature_table(), tmp_path, fold_of, fold_weights, oof_columns.FACES)
+    found = oof_columns.of_clips(feature_table(), tmp_path, fold_of, fold_weights, FACES)
     logits = found["forensic_cnn.logit_mean"].to_numpy()
     assert logits[:2] == pytest.approx([1.5, -2.5], abs=1e-3)
     assert np.isnan(logits[2])  # no observation: rather nothing than a network that saw the clip
     assert logits[3] == 7  # in no fold: kept
     assert found["forensic_residual.logit_mean"].to_numpy()[:2] == pytest.approx([0.5, -0.5], abs=1e-3)
-    alone = oof_columns.out_of_fold(feature_table(), tmp_path, fold_of, fold_weights, ["forensic_cnn"])
+    alone = oof_columns.of_clips(feature_table(), tmp_path, fold_of, fold_weights, ["forensic_cnn"])
     assert (alone["forensic_residual.logit_mean"].to_numpy() == 7).all()
     assert found.schema.equals(feature_table().schema, check_metadata=True)
     assigned = folds.FoldAssignment
@@ -165,14 +167,14 @@ def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights
     assert oof_columns.scores(empty, training_label, "forensic_cnn")["n_groups"] == 2  # not one
 
 
-ALL_FACES = (*oof_columns.FACES, "cnn_embedding")
+ALL_FACES = (*FACES, "cnn_embedding")
 
 
 @pytest.fixture
 def fold_projections(fold_weights):
     """Projections beside the networks of each fold that give their first 32 numbers, in fold 1 less 100."""
     for fold in range(2):
-        files = {family: fold_weights / oof_columns.FOLD_FILES[family].format(fold) for family in projection.NETWORKS}
+        files = {family: fold_weights / folds.FOLD_FILES[family].format(fold) for family in projection.NETWORKS}
         plane = projection.Projection(np.full(1280, 100.0 * fold), np.eye(1280, 32), np.full((1, 32), -100.0 * fold))
         projection.save_projections(
             dict.fromkeys(files, plane), files, fold_weights / f"embedding_fold{fold}.safetensors"
@@ -186,7 +188,7 @@ def test_embeddings_out_of_fold_are_those_of_the_folds_networks_and_axes(rng, fo
     for name in ("b.mp4", "c.mp4"):
         observation.save(small_observation(rng), str(tmp_path / f"{name}.npz"))
     source, fold_of = feature_table(ALL_FACES), {"b.mp4": 0, "c.mp4": 1}
-    found = oof_columns.out_of_fold(source, tmp_path, fold_of, fold_projections, ALL_FACES)
+    found = oof_columns.of_clips(source, tmp_path, fold_of, fold_projections, ALL_FACES)
     assert found["forensic_cnn.logit_mean"].to_pylist()[1:3] == pytest.approx([1.5, -2.5], abs=1e-3)
     for network in ("cnn", "residual"):
         first = found[f"cnn_embedding.{network}_c01_mean"].to_pylist()
@@ -194,7 +196,7 @@ def test_embeddings_out_of_fold_are_those_of_the_folds_networks_and_axes(rng, fo
         assert -100 <= first[2] <= -94
         assert first[0] == first[3] == 7  # in no fold: kept
     assert found["cnn_embedding.valid_share"].to_pylist()[1:3] == [1.0, 1.0]
-    alone = oof_columns.out_of_fold(source, tmp_path, fold_of, fold_projections, ["cnn_embedding"])
+    alone = oof_columns.of_clips(source, tmp_path, fold_of, fold_projections, ["cnn_embedding"])
     assert alone["cnn_embedding.cnn_c01_mean"].to_pylist() == found["cnn_embedding.cnn_c01_mean"].to_pylist()
     assert (alone["forensic_cnn.logit_mean"].to_numpy() == 7).all()
     table.write_table(source, tmp_path / "t.parquet")
@@ -205,7 +207,7 @@ def test_embeddings_out_of_fold_are_those_of_the_folds_networks_and_axes(rng, fo
     assert deepcue([*command, "--out", str(tmp_path / "oof.parquet")]) == 0  # it has no logit that could be scored
     (fold_projections / "embedding_fold1.safetensors").unlink()
     with pytest.raises(ModelError, match="lacks embedding_fold1"):
-        oof_columns.out_of_fold(source, tmp_path, fold_of, fold_projections, ["cnn_embedding"])
+        oof_columns.of_clips(source, tmp_path, fold_of, fold_projections, ["cnn_embedding"])
 
 
 def test_embeddings_of_crops_alone_take_one_pass_of_each_network(rng, fold_projections, monkeypatch):
@@ -217,7 +219,7 @@ def test_embeddings_of_crops_alone_take_one_pass_of_each_network(rng, fold_proje
     row = dict(key="u", frame=0, fake=1, group="g", source="page", original="", landmarks=[], box=[1.0, 1.0, 9.0, 9.0])
     images = [index.encode_jpeg(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for _ in range(3)]
     crops = pa.Table.from_pylist([row | dict(jpeg=image, recut=False) for image in images], schema=index.SCHEMA)
-    found = oof_columns.of_crops(feature_table(ALL_FACES), crops, {"u": 1}, fold_projections, ALL_FACES)
+    found = crop_columns.of_crops(feature_table(ALL_FACES), crops, {"u": 1}, fold_projections, ALL_FACES)
     assert passes == [3, 3]
     assert found["forensic_residual.logit_mean"].to_pylist() == pytest.approx([-0.5], abs=1e-3)
     assert -100 <= found["cnn_embedding.residual_c32_mean"][0].as_py() <= -94
@@ -226,7 +228,7 @@ def test_embeddings_of_crops_alone_take_one_pass_of_each_network(rng, fold_proje
 
 def test_tables_of_several_runs_are_stacked_and_keep_a_clip_in_one_group():
     one = feature_table()
-    both = oof_columns.stacked([one, one])
+    both = stacked([one, one])
     names = one["filename"].to_pylist()
     assert both["filename"].to_pylist() == [f"0/{name}" for name in names] + [f"1/{name}" for name in names]
     groups = both["group"].to_pylist()
@@ -250,9 +252,9 @@ def test_columns_of_several_networks_are_of_no_ones_weights(rng, fold_weights, t
     (tmp_path / "a").mkdir()
     observation.save(small_observation(rng), str(tmp_path / "a/x.mp4.npz"))
     source = with_weights(forensic_cnn="aa", forensic_residual="bb")
-    found = oof_columns.out_of_fold(source, tmp_path, {"a/x.mp4": 0}, fold_weights, ["forensic_cnn"])
+    found = oof_columns.of_clips(source, tmp_path, {"a/x.mp4": 0}, fold_weights, ["forensic_cnn"])
     assert table.description(found)["weights"] == {"forensic_residual": "bb"}
-    both = oof_columns.stacked([source, with_weights(forensic_cnn="aa", forensic_residual="cc")])
+    both = stacked([source, with_weights(forensic_cnn="aa", forensic_residual="cc")])
     assert table.description(both)["weights"] == {"forensic_cnn": "aa"}
 
 
@@ -316,10 +318,10 @@ def test_an_observation_of_another_clip_of_the_same_name_is_not_measured(rng, fo
     longer = dataclasses.replace(small_observation(rng), times_s=np.arange(3) / 25, duration_s=0.12)
     observation.save(longer, str(tmp_path / "b.mp4.npz"))
     with pytest.raises(DatasetError, match="1 of 1 observations are of other clips that have the same names"):
-        oof_columns.out_of_fold(feature_table(), tmp_path, {"b.mp4": 1}, fold_weights, ["forensic_cnn"])
+        oof_columns.of_clips(feature_table(), tmp_path, {"b.mp4": 1}, fold_weights, ["forensic_cnn"])
     observation.save(small_observation(rng), str(tmp_path / "c.mp4.npz"))
     fold_of = {"b.mp4": 1, "c.mp4": 1}
-    found = oof_columns.out_of_fold(feature_table(), tmp_path, fold_of, fold_weights, ["forensic_cnn"])
+    found = oof_columns.of_clips(feature_table(), tmp_path, fold_of, fold_weights, ["forensic_cnn"])
     assert found["forensic_cnn.logit_mean"].to_pylist()[1:3] == pytest.approx([np.nan, -2.5], abs=1e-3, nan_ok=True)
     assert table.row_reasons(found)[1:3] == [{"observation": "not_kept"}, {}]
     assert "1 of 2 observations are of other clips" in caplog.text
@@ -327,19 +329,17 @@ def test_an_observation_of_another_clip_of_the_same_name_is_not_measured(rng, fo
 
 def test_clips_of_no_fold_and_families_of_no_column_are_refused(fold_weights, tmp_path):
     with pytest.raises(DatasetError, match="no clip of the table is in the folds"):
-        oof_columns.out_of_fold(feature_table(), tmp_path, {"other.mp4": 0}, fold_weights, oof_columns.FACES)
+        oof_columns.of_clips(feature_table(), tmp_path, {"other.mp4": 0}, fold_weights, FACES)
     with pytest.raises(DatasetError, match="no column of forensic_residual"):
-        oof_columns.out_of_fold(
-            feature_table(["forensic_cnn"]), tmp_path, {"b.mp4": 0}, fold_weights, oof_columns.FACES
-        )
+        oof_columns.of_clips(feature_table(["forensic_cnn"]), tmp_path, {"b.mp4": 0}, fold_weights, FACES)
 
 
 def test_missing_fold_weights_and_folds_are_named(tmp_path):
     with pytest.raises(ModelError, match=r"fold5\.safetensors"):
-        oof_columns.out_of_fold(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path, ["forensic_cnn"])
+        oof_columns.of_clips(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path, ["forensic_cnn"])
     (tmp_path / "fold5.safetensors").touch()
     with pytest.raises(ModelError, match=r"residual_fold5\.safetensors"):
-        oof_columns.out_of_fold(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path, list(oof_columns.FOLD_FILES))
+        oof_columns.of_clips(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path, list(folds.FOLD_FILES))
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_damaged_weights_of_a_fold_are_named_before_anything_is_measured(rng, fo
     (fold_projections / file).write_bytes(b"garbage")
     fold_of = {"b.mp4": 0, "c.mp4": 1} if family != "forensic_voice" else {"b.mp4": 1}
     with pytest.raises(ModelError, match=file):
-        oof_columns.out_of_fold(feature_table([family]), tmp_path, fold_of, fold_projections, [family])
+        oof_columns.of_clips(feature_table([family]), tmp_path, fold_of, fold_projections, [family])
 
 
 def test_a_row_says_why_it_has_no_number_by_the_network_of_its_fold(rng, fold_weights, tmp_path):
@@ -374,7 +374,7 @@ def test_a_row_says_why_it_has_no_number_by_the_network_of_its_fold(rng, fold_we
     before = [{"forensic_cnn": "not_installed", "voice": "no_sound"}, {}, damaged, {"clip": "unreadable"}]
     source = table.with_reasons(feature_table(), before)
     fold_of = dict.fromkeys(source["filename"].to_pylist(), 0)
-    found = oof_columns.out_of_fold(source, tmp_path, fold_of, fold_weights, ["forensic_cnn"])
+    found = oof_columns.of_clips(source, tmp_path, fold_of, fold_weights, ["forensic_cnn"])
     assert table.row_reasons(found) == [
         {"voice": "no_sound"},
         {"forensic_cnn": "no_face"},

@@ -14,7 +14,7 @@ from extract.stills import read_stills
 from features import table
 from features.networks import projection
 from training.faces.stills_scores import COLUMNS
-from training.stills_columns import out_of_fold
+from training.stills_columns import of_stills
 
 pytest.importorskip("torch")
 
@@ -90,7 +90,7 @@ def test_a_table_that_the_columns_cannot_join_is_refused_before_the_work(
         assert measured(stills, runs, cues, *ONE) == 0
         other = table.read_table(cues).slice(0, 1)
         table.write_table(other.set_column(other.schema.get_field_index("filename"), "filename", [[kept]]), cues)
-    monkeypatch.setattr("deepcue.cli.stills.out_of_fold", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr("deepcue.cli.stills.of_stills", lambda *_, **__: pytest.fail("measured"))
     assert measured(stills, runs, tmp_path / "t.parquet", "--into", str(cues), *ONE) == 2
     assert ("holds none of these stills" if kept else "no such table") in capsys.readouterr().err
 
@@ -131,7 +131,7 @@ def test_embeddings_of_stills_need_the_projection_of_their_run(stills, runs, tmp
 
 def test_progress_goes_on_from_run_to_run(stills, runs):
     calls = []
-    out_of_fold(read_stills(stills), runs, "labels", ["forensic_cnn"], progress=lambda *call: calls.append(call))
+    of_stills(read_stills(stills), runs, "labels", ["forensic_cnn"], progress=lambda *call: calls.append(call))
     done = [call[0] for call in calls]
     assert done == sorted(done)
     assert calls[-1] == (4, 4, 0)
@@ -139,14 +139,14 @@ def test_progress_goes_on_from_run_to_run(stills, runs):
 
 def test_a_network_sees_the_middle_of_a_still_in_views_of_training(stills, runs, monkeypatch):
     """Nearly the same pixels as those that training makes: the face finder is not asked."""
-    from features.networks import logit_columns
+    from features.networks import crop_views, logit_columns
     from forge.images.augment import GeometricAugmentation, apply_geometric
     from training.faces import index, pools
 
-    shown, seen = [], logit_columns.seen
-    monkeypatch.setattr(logit_columns, "seen", lambda *crop, **how: shown.append(seen(*crop, **how)) or shown[-1])
+    shown, in_view = [], logit_columns.in_view
+    monkeypatch.setattr(logit_columns, "in_view", lambda *crop, **how: shown.append(in_view(*crop, **how)) or shown[-1])
     monkeypatch.setattr("extract.stills._observer", lambda: pytest.fail("asked"))
-    out_of_fold(read_stills(stills), runs, "labels", ["forensic_cnn"])
+    of_stills(read_stills(stills), runs, "labels", ["forensic_cnn"])
     folder = stills.parent / "folder"
     folder.mkdir()
     table_of_stills = pq.read_table(stills)
@@ -155,9 +155,9 @@ def test_a_network_sees_the_middle_of_a_still_in_views_of_training(stills, runs,
     expected = [
         apply_geometric(*pool.face(row, with_landmarks=False)[:2], GeometricAugmentation(zoom, mirrored=mirrored), 64)
         for row in (0, 2, 1, 3)  # as the runs held them out
-        for zoom, mirrored in logit_columns.VIEWS
+        for zoom, mirrored in crop_views.VIEWS
     ]
-    views = len(logit_columns.VIEWS)
+    views = len(crop_views.VIEWS)
     for first in range(0, 4 * views, views):
         some, others = (np.stack(images[first : first + views]).astype(float) for images in (shown, expected))
         gaps = np.abs(some[:, None] - others[None]).mean(axis=(2, 3, 4))  # grey levels
@@ -170,7 +170,7 @@ def test_what_a_network_says_of_a_still_is_the_mean_over_views(stills, runs, mon
 
     of_view = np.linspace(-1.0, 2.5, 8).astype(np.float32)
     monkeypatch.setattr(Detector, "predict", lambda _, images: (of_view[: len(images)], np.ones((len(images), 1280))))
-    found = out_of_fold(read_stills(stills), runs, "labels", ["forensic_cnn"])
+    found = of_stills(read_stills(stills), runs, "labels", ["forensic_cnn"])
     assert found["forensic_cnn.logit_mean"].to_pylist() == pytest.approx([0.75] * 4)
     assert found["forensic_cnn.logit_std"].to_pylist() == pytest.approx([of_view.std()] * 4)
 

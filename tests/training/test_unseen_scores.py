@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from deepcue.cli.main import main as deepcue
+from ensemble.learners import registry
 from ensemble.training_set import training_set
 from features import discovery, table
 from features.errors import InputError
@@ -47,7 +48,7 @@ def seen(monkeypatch):
         def predict_logit(self, X):
             return np.zeros(len(X))
 
-    monkeypatch.setattr(unseen_scores, "learner_kinds", lambda: {"spy": Spy})
+    monkeypatch.setattr(registry, "learner_kinds", lambda: {"spy": Spy})
     return fits
 
 
@@ -167,8 +168,8 @@ def test_copies_of_other_groups_alone_are_refused():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--learners", ","], "no learner is named"),
-        (["--learners", "wizard"], "no learner is called 'wizard'"),
+        (["--learners", ","], "learners: name at least one of lightgbm"),
+        (["--learners", "wizard"], "learners: 'wizard' is unknown; there are lightgbm"),
         (["--subset", "none.csv"], "no such folder or manifest"),
     ],
 )

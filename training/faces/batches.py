@@ -21,11 +21,9 @@ from forge.images.resynthesis import resynthesise
 from training.faces.pools import ClipSampler, DecodedFace, Pool, balanced_choice, image_key, rows_by_key
 
 MAX_BATCHES = 1_000_000
-DONORS = 6  # candidates, of which the donor with the most similar landmarks is taken
-P_REAL_OF_CLIPS, P_REAL_OF_STILLS = (
-    0.4,
-    0.5,
-)  # probability that a real face is a frame of a clip, if there are clips; else that it is a still
+N_DONORS = 6  # candidates, of which the donor with the most similar landmarks is taken
+P_REAL_OF_CLIPS = 0.4  # probability that a real face is a frame of a clip, if there are clips
+P_REAL_OF_STILLS = 0.5  # probability that any other real face is a still
 P_TRANSCODED = 0.5  # fraction of clip pairs that show both clips re-encoded, where there are such copies
 P_MATCHED = 0.7  # fraction of clip pairs matched in colour and sharpness: generalises better to held-out methods
 P_PSEUDO_MATCHED = 0.5  # the same for pseudo-fakes: to learn a decoder's traces, not its softness
@@ -192,9 +190,9 @@ class Batches:
         """
         others = rows[rows != row]
         if not len(others) and self._clips is not None and pool is self._clips.pool:
-            drawn = np.concatenate([self._clips.clip(rng, fake=False) for _ in range(DONORS)])
+            drawn = np.concatenate([self._clips.clip(rng, fake=False) for _ in range(N_DONORS)])
             others = drawn[drawn != row]
-        return rng.choice(others, DONORS) if len(others) else others
+        return rng.choice(others, N_DONORS) if len(others) else others
 
     def _real_faces(self, rng: Rng, *, stills: float = P_REAL_OF_STILLS) -> tuple[Pool, NDArray[np.int64]]:
         """Choose a pool, and the rows of real faces of one of its sources."""
@@ -216,7 +214,7 @@ class Batches:
         real = image, box, points = pool.face(int(rng.choice(rows)), with_landmarks=not whole)
         if points is None:
             return real, self._generated.face(int(rng.choice(self._new_identities)), with_landmarks=False)
-        row = self._generated.nearest(points, rng.choice(self._new_identities, DONORS))
+        row = self._generated.nearest(points, rng.choice(self._new_identities, N_DONORS))
         donor, _, donor_points = self._generated.face(row, with_landmarks=True)
         if donor_points is None:
             return real, self._generated.face(row, with_landmarks=False)

@@ -76,7 +76,7 @@ def fit_contrast(pool: Pool, base: Path, folder: Path, progress: Progress = no_p
     Parameters
     ----------
     pool
-        Development crops: :attr:`training.faces.data.Data.labelled`.
+        Development crops: :attr:`training.faces.data.FaceData.labelled`.
     base
         Weights of a network on high-pass residuals that saw no labelled clip: the phase ``residual`` of a training.
     folder

@@ -24,7 +24,6 @@ from training.progress import Progress, no_progress
 
 HOLDOUT_SEED = 0  # one choice for all runs: a run that starts from another must not train on what that one held out
 POOLS_SEED = 0  # so that runs with different seeds share the pools, which take an hour to make
-LEAVE_OUT = ("methods", "people")
 PARTS = "generated.parts"  # folder, in the cache, of the generated faces of an unfinished run
 
 
@@ -63,8 +62,7 @@ class FaceTraining:
     """Resume from the checkpoints in ``out``, and skip phases whose weights are there."""
 
     def __post_init__(self) -> None:
-        if self.leave_out not in LEAVE_OUT:
-            raise InputError(f"leave_out is {self.leave_out!r}; it can be {' or '.join(LEAVE_OUT)}")
+        folds.check_leave_out(self.leave_out)
         if self.device == "cuda":
             import torch
 
@@ -72,7 +70,7 @@ class FaceTraining:
                 raise InputError("device is 'cuda', but torch finds no GPU that it can use; give 'cpu'")
 
 
-class Data:
+class FaceData:
     """Pools, held-out groups and folds; faces of clips and generated faces are made when a phase first needs them.
 
     Parameters

@@ -90,7 +90,7 @@ def _size(data: bytes | None, name: str) -> tuple[int, int]:
 
 
 def encode_jpeg(image: Image) -> bytes:
-    """Encode an RGB image as JPEG, with chroma at full resolution."""
+    """Encode an RGB image [h, w, 3] as JPEG, with chroma at full resolution."""
     chroma = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
     return bytes(cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *chroma])[1])
 

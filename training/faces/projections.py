@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from features.errors import DatasetError, ModelError
 from features.networks.projection import DIMENSIONS, FAMILY, NETWORKS, Projection, read_projections, save_projections
-from features.networks.weights import digest
+from features.networks.weights import weights_digest
 from training import folds as clip_folds
-from training.faces.data import Data
+from training.faces.data import FaceData
 from training.faces.pools import Pool, crops_of
 from training.faces.projection_fit import fit_projection
 from training.progress import Progress, no_progress, tracked
@@ -55,7 +55,7 @@ class Sample:
                 yield pool, rows[first : first + BATCH]
 
 
-def development_sample(data: Data, n_crops: int = N_CROPS, seed: int = 0) -> Sample:
+def development_sample(data: FaceData, n_crops: int = N_CROPS, seed: int = 0) -> Sample:
     """Sample crops at random: a third each of stills, genuine faces and labelled frames, or all of a smaller pool.
 
     Stills of held-out groups are left out.
@@ -119,7 +119,7 @@ class Fit:
 
 
 def fit_projections(
-    data: Data,
+    data: FaceData,
     weights: Path,
     *,
     phase: str = "",
@@ -221,12 +221,12 @@ def _reference(folder: Path, networks: Files) -> Reference:
     files = {name: folder / f"{name}.safetensors" for name in networks}
     metadata, projections = read_projections(folder / f"{FAMILY}.safetensors")
     for name, file in files.items():
-        if not file.is_file() or metadata.networks.get(name) != digest(file):
+        if not file.is_file() or metadata.networks.get(name) != weights_digest(file):
             raise ModelError(f"{folder}: {FAMILY}.safetensors there was not fitted for its {file.name}; fit it first")
     return Reference(files, projections)
 
 
-def _fold_networks(data: Data, folder: Path, networks: Files) -> dict[int, Files]:
+def _fold_networks(data: FaceData, folder: Path, networks: Files) -> dict[int, Files]:
     """Return the networks of each fold in a training's folder."""
     file = folder / clip_folds.FILE
     if {name: assignment.fold for name, assignment in clip_folds.read(file).items()} != data.fold_of:

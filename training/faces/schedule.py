@@ -14,7 +14,7 @@ from training import folds
 from training.checkpoints import read_checkpoint
 from training.faces import run_folder
 from training.faces.batches import Mix
-from training.faces.data import Data, FaceTraining
+from training.faces.data import FaceData, FaceTraining
 from training.faces.trainer import Phase, Trainer, checkpoint_file, scores_file, seconds_per_step
 from training.progress import Progress, no_progress
 
@@ -94,7 +94,7 @@ def train(
     if unknown := set(phases) - set(PHASE_NAMES):
         raise InputError(f"no phase is called {min(unknown)!r}; known are {', '.join(PHASE_NAMES)}")
     chosen = [phase for phase in PHASES if phase.name in phases]
-    data = Data(settings, progress)
+    data = FaceData(settings, progress)
     run_folder.check(settings, data.identity)
     for phase in chosen:
         if not run_folder.has_weights(settings, phase, steps):
@@ -110,12 +110,12 @@ def train(
             if not trained:
                 n_steps = _number_of_steps(phase, data, settings, minutes=minutes, steps=steps)
                 run_folder.begin(settings, phase, n_steps)
-                Trainer(phase, data, settings, steps=n_steps).go(progress)
+                Trainer(phase, data, settings, steps=n_steps).run(progress)
             result = _score_phase(phase, data, settings)
         yield result
 
 
-def _score_phase(phase: Phase, data: Data, settings: FaceTraining) -> dict[str, Any]:
+def _score_phase(phase: Phase, data: FaceData, settings: FaceTraining) -> dict[str, Any]:
     """Score the weights that a phase wrote, and write the scores."""
     n_steps = run_folder.n_steps(settings, phase)
     trainer = Trainer(phase, data, settings, steps=n_steps)
@@ -125,7 +125,7 @@ def _score_phase(phase: Phase, data: Data, settings: FaceTraining) -> dict[str, 
     return result
 
 
-def _number_of_steps(phase: Phase, data: Data, settings: FaceTraining, *, minutes: float, steps: int | None) -> int:
+def _number_of_steps(phase: Phase, data: FaceData, settings: FaceTraining, *, minutes: float, steps: int | None) -> int:
     """Return ``steps`` if given, else the number in the checkpoint, else the number that fits into the minutes."""
     if steps is not None:
         return steps

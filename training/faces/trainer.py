@@ -71,7 +71,7 @@ class Phase:
 
 
 class TrainingData(Protocol):
-    """The interface of :class:`training.faces.data.Data` that a trainer needs."""
+    """The interface of :class:`training.faces.data.FaceData` that a trainer needs."""
 
     stills: pools.Pool
     fold_of: dict[str, int]
@@ -146,16 +146,20 @@ class Trainer:
             advice = f"run the phase {start} first" if start else "give weights that a training run wrote"
             raise ModelError(f"{weights} is missing; {advice}")
 
-    def go(self, progress: Progress = no_progress) -> None:
+    def run(self, progress: Progress = no_progress) -> None:
         """Train to the last step, then write the averaged weights.
 
         After training on clips, the averaged weights are interpolated in weight space with the weights that the phase
         started from (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"), because fine-tuning on clips of
         few sources generalises only in part. The weights before interpolation are kept as
-        ``<phase>.alpha0.safetensors``, for another alpha. After Ctrl-C, the trainer finishes the current step, writes a
-        checkpoint and raises KeyboardInterrupt.
+        ``<phase>.alpha0.safetensors``, for another alpha. After Ctrl-C, the trainer finishes the current step.
 
         ``progress`` is called with the name of the phase, the number of steps done, and their total.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            The run was interrupted; the checkpoint is written.
         """
         with interrupt_flag() as interrupted, self._log() as log:
             progress(self.phase.name, self.step, self.steps)
@@ -186,7 +190,7 @@ class Trainer:
         self.checkpoint.unlink(missing_ok=True)
 
     def load(self) -> None:
-        """Load the averaged weights from the file that :meth:`go` wrote, in half precision, as users get them."""
+        """Load the averaged weights from the file that :meth:`run` wrote, in half precision, as users get them."""
         from features.networks.efficientnet_lite import read_weights
 
         self.averaged_net.load_state_dict(read_weights(weights_file(self.settings, self.phase))[1])

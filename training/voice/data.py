@@ -39,7 +39,7 @@ N_VERSIONS = 8  # augmented versions of each utterance, beside the original
 PREFIX = "voice:"  # prefix of methods in a table of voices
 VERSION = 2
 """Version of augmentation and measurement; raise it whenever either changes, so that cached samples are rebuilt."""
-MEASURED = ("voice", "forensic_voice")  # families whose versions also identify the measurements
+VERSIONED_FAMILIES = ("voice", "forensic_voice")  # families whose versions also identify the measurements
 LEAST_NAME = 4  # shortest system name that is recognised at the end of a longer name of the same system
 TABLE_COLUMNS = ("key", "label", "method", "source", "group", "flac")
 TABLE_CONTENT = (
@@ -199,14 +199,13 @@ def systems(voices: Sequence[Voice]) -> NDArray[np.str_]:
     ``VCA-GAN`` are both ``vcagan``.
     """
     names = [_plain(voice.method.lower()) for voice in voices]
-    known: list[str] = []
+    system_of = {"": ""}
+    endings: list[str] = []
     for name in sorted({*names} - {""}, key=lambda name: (len(name), name)):
-        if not any(name.endswith(other) and len(other) >= LEAST_NAME for other in known):
-            known.append(name)
-    return np.array(
-        [next((end for end in known if name.endswith(end) and (len(end) >= LEAST_NAME or name == end)), name)
-         for name in names], dtype=str
-    )  # fmt: skip
+        system_of[name] = next((ending for ending in endings if name.endswith(ending)), name)
+        if system_of[name] == name and len(name) >= LEAST_NAME:
+            endings.append(name)
+    return np.array([system_of[name] for name in names], dtype=str)
 
 
 def _plain(method: str) -> str:
@@ -219,7 +218,7 @@ def identity(voices: Sequence[Voice], *extra: object) -> str:
     return digest(
         [(voice.name, voice.method, voice.group, voice.source, len(voice.audio)) for voice in voices],
         [float(np.abs(voice.audio).sum()) for voice in voices],
-        [VERSION, *(family.version for family in discovery.families(MEASURED))],
+        [VERSION, *(family.version for family in discovery.families(VERSIONED_FAMILIES))],
         [str(value) for value in (N_VERSIONS, augment.CODECS, INPUTS, *extra)],
     )
 

@@ -25,7 +25,6 @@ from training.voice.encoder import SHIPPED, read_encoder
 from training.voice.scores import summary
 from training.voice.splits import Fold, by_pages, by_people, fold_numbers
 
-LEAVE_OUT = ("methods", "people")
 STEPS = 600  # training steps of the network
 PENALTY = 0.01  # C of the logistic regression over rows of mean weight 1; 0.001 to 0.1 generalise equally well
 ENCODED_PENALTY = 0.001  # C for the encoder's statistics; 0.0003 to 0.003 generalise equally well
@@ -33,11 +32,8 @@ LEAST_SCALE = 1e-3  # smallest scale of an encoder's statistic: the noise of cha
 ORIGINAL_WEIGHT = 8.0  # weight of an original utterance relative to a version, in the linear models
 IDENTITY = "identity.json"  # digest of the run that a folder belongs to
 SAMPLES = "samples.npz"  # the measurements; may be deleted when the run is done
-WEIGHTS = (
-    "*.checkpoint",
-    "fold*.safetensors",
-    f"{NAME}.safetensors",
-)  # files that a run must not take over from another run
+WEIGHTS = ("*.checkpoint", "fold*.safetensors", f"{NAME}.safetensors")
+"""Patterns of the files that a run must not take over from another run."""
 
 Array = NDArray[np.float64]
 
@@ -52,7 +48,7 @@ class VoiceRecipe:
         ``leave_out`` is unknown, or ``steps`` is below 1.
     """
 
-    leave_out: str = LEAVE_OUT[0]
+    leave_out: str = "methods"
     """What a fold leaves out: ``"people"``, or ``"methods"``, a page with its systems and people."""
     steps: int = STEPS
     """Training steps of the network, 1 or more."""
@@ -62,8 +58,7 @@ class VoiceRecipe:
     """File that the encoder is read from: :func:`training.voice.encoder.read_encoder`."""
 
     def __post_init__(self) -> None:
-        if self.leave_out not in LEAVE_OUT:
-            raise InputError(f"leave_out is {self.leave_out!r}; it can be {' or '.join(LEAVE_OUT)}")
+        folds.check_leave_out(self.leave_out)
         if self.steps < 1:
             raise InputError(f"steps is {self.steps}; it must be 1 or more")
 
@@ -190,8 +185,8 @@ def _assignments(voices: Sequence[Voice], split: Sequence[Fold]) -> dict[str, fo
     return {
         voice.name: folds.FoldAssignment(number, voice.synthetic)
         for number, fold in enumerate(split)
-        for voice, is_judged in zip(voices, fold.judged, strict=True)
-        if is_judged and voice.in_manifest
+        for voice, is_scored in zip(voices, fold.scored, strict=True)
+        if is_scored and voice.in_manifest
     }
 
 
@@ -293,10 +288,10 @@ def fold_logits(samples: VoiceSamples, split: Sequence[Fold], models: Sequence[V
 
     NaN where nothing could be measured in the original, even if its versions have cues.
     """
-    unknown = np.full(len(split[0].judged), np.nan)
+    unknown = np.full(len(split[0].scored), np.nan)
     logits = {name: unknown.copy() for name in ("detector", *PARTS)}
     for fold, model in zip(split, models, strict=True):
-        for row in np.flatnonzero(fold.judged[samples.voice] & samples.is_original):
+        for row in np.flatnonzero(fold.scored[samples.voice] & samples.is_original):
             parts = model.parts(samples.inputs(int(row)))
             for name, logit in {"detector": np.mean([*parts.values()]), **parts}.items():
                 logits[name][samples.voice[row]] = logit

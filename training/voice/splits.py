@@ -24,20 +24,20 @@ class Fold:
         Name of the page that the fold leaves out, or ``people<n>``.
     trained : ndarray of shape (n,)
         True for the voices that the fold's model may be trained on.
-    judged : ndarray of shape (n,)
+    scored : ndarray of shape (n,)
         True for the voices that the fold's model scores; every voice is scored in one fold only.
     """
 
     name: str
     trained: NDArray[np.bool_]
-    judged: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
 
 
 def fold_numbers(folds: Sequence[Fold]) -> NDArray[np.int64]:
     """Return the number [n] of the fold that scores each voice; -1 where there is none."""
-    numbers = np.full(len(folds[0].judged), -1)
+    numbers = np.full(len(folds[0].scored), -1)
     for number, fold in enumerate(folds):
-        numbers[fold.judged] = number
+        numbers[fold.scored] = number
     return numbers
 
 

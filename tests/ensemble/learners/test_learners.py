@@ -10,7 +10,7 @@ from ensemble.learners.additive import MAX_LOGIT
 from ensemble.learners.base import LearnerSettings, bag_splits, settings_for
 from ensemble.learners.kernel import product_shapley
 from ensemble.learners.preprocess import Inputs, RankGauss, Standard
-from ensemble.learners.registry import NAMED_ALONE, default_settings, learner_kinds, load_learner
+from ensemble.learners.registry import LATE_FUSIONS, default_settings, learner_kinds, load_learner
 from ensemble.metrics import auc
 from ensemble.training_set import Layout
 from features.errors import InputError
@@ -29,7 +29,7 @@ def fitted(data, quick):
 
 
 def test_every_kind_is_tested():
-    assert set(learner_kinds()) == {*KINDS, *NAMED_ALONE}
+    assert set(learner_kinds()) == {*KINDS, *LATE_FUSIONS}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -93,7 +93,7 @@ def test_missing_constant_and_huge_columns_do_no_harm(quick, name):
     assert auc(y[2:], z[2:]) > 0.9
 
 
-@pytest.mark.parametrize("name", [*KINDS, *NAMED_ALONE])
+@pytest.mark.parametrize("name", [*KINDS, *LATE_FUSIONS])
 def test_a_learner_that_is_not_fitted_says_so(name, tmp_path):
     layout = Layout(("a.logit_mean", "a.other"), {"a": 1})
     learner = learner_kinds()[name](layout, LearnerSettings())

@@ -14,7 +14,7 @@ from features import discovery, measuring
 from features.errors import ModelError
 from features.families import cnn_embedding
 from features.networks import logit_columns, projection
-from features.networks.logit_columns import VIEWS
+from features.networks.crop_views import VIEWS
 from features.networks.weights import PRETRAINED, WEIGHTS_VARIABLE, save_arrays, use_weights
 
 torch = pytest.importorskip("torch")
@@ -102,7 +102,9 @@ def test_columns_are_those_of_both_networks_and_lie_in_their_range(talking_head,
     clip = talking_head(duration_s=2.0)
     with use_weights(networks):
         values = cnn_embedding.measure(clip, clip.tracks[0])
-        judged = logit_columns.judge(clip.tracks[0].crops, "forensic_residual", logit_columns.chosen(16), views=VIEWS)
+        judged = logit_columns.score_crops(
+            clip.tracks[0].crops, "forensic_residual", logit_columns.chosen(16), views=VIEWS
+        )
         plane = projection.projection_of("forensic_residual")
     spans = {column.name: column.range for column in cnn_embedding.COLUMNS}
     assert values.keys() == spans.keys()
@@ -153,8 +155,8 @@ def test_each_network_runs_once_for_all_families(talking_head, networks, predict
 def test_a_still_that_is_held_is_judged_once(talking_head, networks, predicted):
     track = talking_head(duration_s=2.0).tracks[0]
     with use_weights(networks):
-        held = logit_columns.judge((track.crops[0],) * 4 + track.crops[1:3], "forensic_cnn", range(6))
-        each = logit_columns.judge(track.crops[:3], "forensic_cnn", range(3))
+        held = logit_columns.score_crops((track.crops[0],) * 4 + track.crops[1:3], "forensic_cnn", range(6))
+        each = logit_columns.score_crops(track.crops[:3], "forensic_cnn", range(3))
     assert predicted == [3, 3]
     assert held.logits.tolist() == each.logits[[0, 0, 0, 0, 1, 2]].tolist()
     assert (held.embeddings == each.embeddings[[0, 0, 0, 0, 1, 2]]).all()
@@ -165,7 +167,7 @@ def test_a_still_that_is_held_is_judged_in_every_view(talking_head, networks, pr
     track = talking_head(duration_s=2.0).tracks[0]
     held = dataclasses.replace(track, crops=(track.crops[0],) * 8)
     with use_weights(networks):
-        logits = logit_columns.judge_track(held, "forensic_cnn").logits
+        logits = logit_columns.score_track(held, "forensic_cnn").logits
     assert predicted == [8]
     assert len(set(logits.tolist())) == 8
 
@@ -173,25 +175,25 @@ def test_a_still_that_is_held_is_judged_in_every_view(talking_head, networks, pr
 def test_each_crop_has_its_own_logit_also_where_some_are_the_same(talking_head, networks):
     first, second = talking_head(duration_s=2.0).tracks[0].crops[0], np.zeros((160, 160, 3), np.uint8)
     with use_weights(networks):
-        logits = logit_columns.judge([first, second, first], "forensic_cnn", [0, 1, 2]).logits
+        logits = logit_columns.score_crops([first, second, first], "forensic_cnn", [0, 1, 2]).logits
     assert logits[0] == logits[2] != logits[1]
 
 
 def test_what_was_judged_is_forgotten_with_its_track_and_never_another_tracks(talking_head, networks, rng):
     clip = talking_head(duration_s=2.0)
-    before = len(logit_columns._judged)
+    before = len(logit_columns._scores_of_tracks)
     with use_weights(networks):
         for _ in range(3):  # a track of other crops, perhaps where the last one lay in memory
             crops = tuple(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(2))
             track = dataclasses.replace(clip.tracks[0], crops=crops)
-            shared = logit_columns.judge_track(track, "forensic_cnn")
-            assert logit_columns.judge_track(track, "forensic_cnn") is shared
-            judged = logit_columns.judge(crops, "forensic_cnn", [0, 1], views=VIEWS)
+            shared = logit_columns.score_track(track, "forensic_cnn")
+            assert logit_columns.score_track(track, "forensic_cnn") is shared
+            judged = logit_columns.score_crops(crops, "forensic_cnn", [0, 1], views=VIEWS)
             assert shared.logits.tolist() == judged.logits.tolist()
-            assert len(logit_columns._judged) == before + 1
+            assert len(logit_columns._scores_of_tracks) == before + 1
             del track
             gc.collect()
-            assert len(logit_columns._judged) == before
+            assert len(logit_columns._scores_of_tracks) == before
     with pytest.raises(ValueError, match="read-only"):
         shared.logits[0] = 0
 
@@ -199,10 +201,10 @@ def test_what_was_judged_is_forgotten_with_its_track_and_never_another_tracks(ta
 def test_other_weights_judge_the_same_track_anew(talking_head, networks):
     track = talking_head(duration_s=2.0).tracks[0]
     with use_weights(networks):
-        first = logit_columns.judge_track(track, "forensic_cnn").logits
+        first = logit_columns.score_track(track, "forensic_cnn").logits
         with use_weights(networks | {"forensic_cnn": networks["forensic_residual"]}):
-            other = logit_columns.judge_track(track, "forensic_cnn").logits
-        again = logit_columns.judge_track(track, "forensic_cnn").logits
+            other = logit_columns.score_track(track, "forensic_cnn").logits
+        again = logit_columns.score_track(track, "forensic_cnn").logits
     assert first is again
     assert np.abs(first - other).max() > 1e-3
 

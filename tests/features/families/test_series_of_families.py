@@ -23,6 +23,7 @@ from features.families import (
 from features.measures import speech_series
 from features.measures.series import median
 from features.networks import logit_columns
+from features.networks.crop_views import View
 from features.networks.face_embedding import MAX_CHIPS, suitable
 from features.networks.weights import use_weights
 
@@ -147,7 +148,7 @@ def weights(tmp_path):
 def test_logits_peak_at_the_faces_whose_images_are_replaced(person, weights):
     observation, track = person
     with use_weights({"forensic_cnn": weights}):
-        scores = logit_columns.judge(track.crops, "forensic_cnn", range(16)).logits
+        scores = logit_columns.score_crops(track.crops, "forensic_cnn", range(16)).logits
         low, high = track.crops[int(scores.argmin())], track.crops[int(scores.argmax())]
         crops = tuple(high if number in CHANGED else low for number in range(16))
         found = forensic_cnn.series(observation, dataclasses.replace(track, crops=crops))["forensic_cnn.logit"]
@@ -160,7 +161,7 @@ def test_logits_peak_at_the_faces_whose_images_are_replaced(person, weights):
 def test_logit_columns_are_summaries_of_the_series_but_for_the_views(person, weights, monkeypatch):
     """The series shows every crop in one view; so would the columns, if there were no others."""
     observation, track = person
-    monkeypatch.setattr(logit_columns, "VIEWS", (logit_columns.View(),))
+    monkeypatch.setattr(logit_columns, "VIEWS", (View(),))
     with use_weights({"forensic_cnn": weights}):
         found = forensic_cnn.series(observation, track)["forensic_cnn.logit"].values
         values = forensic_cnn.measure(observation, track)

@@ -8,8 +8,9 @@ from skimage.data import astronaut
 
 from features.measures.geometry import FACE_MODEL, MIRROR, crop_landmarks
 from features.networks import face_map
+from features.networks.crop_views import middle, middle_points
 from features.networks.face_map import REGIONS
-from features.networks.logit_columns import middle, middle_points, ready_detector
+from features.networks.logit_columns import ready_detector
 from features.networks.weights import use_weights, weights_file
 
 torch = pytest.importorskip("torch")

@@ -10,7 +10,7 @@ from features import discovery, measuring
 from features.errors import ModelError
 from features.families import forensic_cnn
 from features.networks import logit_columns
-from features.networks.logit_columns import VIEWS, View
+from features.networks.crop_views import VIEWS, View, in_view, middle
 from features.networks.weights import PRETRAINED, WEIGHTS_VARIABLE, use_weights, weights_file
 
 torch = pytest.importorskip("torch")
@@ -95,7 +95,7 @@ def test_columns_stay_in_their_range(rng):
 def test_the_middle_of_the_crop_is_shown():
     crop = np.zeros((160, 160, 3), np.uint8)
     crop[18:142, 18:142] = 200  # the middle 1.25 / 1.6 = 125 px and a pixel less
-    shown = logit_columns.middle(crop, margin=1.25, size=160)
+    shown = middle(crop, margin=1.25, size=160)
     assert shown.shape == (160, 160, 3)
     assert (shown[3:-3, 3:-3] == 200).all()
     assert shown[0, 0, 0] < 200
@@ -103,11 +103,11 @@ def test_the_middle_of_the_crop_is_shown():
 
 def test_a_view_is_framed_as_it_says_and_mirrored(rng):
     crop = rng.integers(0, 256, (160, 160, 3), dtype=np.uint8)
-    plain = logit_columns.middle(crop, margin=1.0, size=100)
+    plain = middle(crop, margin=1.0, size=100)
     assert (plain == crop[30:130, 30:130]).all()
-    wide = logit_columns.seen(crop, View(1.2), margin=1.0, size=120)
+    wide = in_view(crop, View(1.2), margin=1.0, size=120)
     assert (wide == crop[20:140, 20:140]).all()
-    mirrored = logit_columns.seen(crop, View(mirrored=True), margin=1.0, size=100)
+    mirrored = in_view(crop, View(mirrored=True), margin=1.0, size=100)
     assert (mirrored == plain[:, ::-1]).all()
 
 
@@ -134,11 +134,11 @@ def test_each_crop_of_a_batch_run_is_shown_in_another_view(talking_head, weights
     clip = talking_head(duration_s=2.0)
     track = clip.tracks[0]
     with use_weights({"forensic_cnn": weights}):
-        logits = logit_columns.judge_track(track, "forensic_cnn").logits
+        logits = logit_columns.score_track(track, "forensic_cnn").logits
         values = logit_columns.measure(track, "forensic_cnn")
     numbers = logit_columns.chosen(len(track.crops))
     expected = [
-        logit_columns.seen(track.crops[number], view, margin=network.margin, size=network.input_size)
+        in_view(track.crops[number], view, margin=network.margin, size=network.input_size)
         for number, view in zip(numbers, VIEWS, strict=True)
     ]
     assert (np.stack(shown) == np.stack(expected)).all()
@@ -160,7 +160,7 @@ def test_tiny_and_too_many_crops(talking_head, weights):
     assert np.diff(logit_columns.chosen(40)).tolist() == [5] * 7
     tiny = dataclasses.replace(track, crops=(track.crops[0][:8, :8], *track.crops[1:]))
     with use_weights({"forensic_cnn": weights}):
-        judged = logit_columns.judge(tiny.crops, "forensic_cnn", range(len(track.crops)))
+        judged = logit_columns.score_crops(tiny.crops, "forensic_cnn", range(len(track.crops)))
         (found,) = forensic_cnn.series(clip, tiny).values()
     assert judged.crops.tolist() == list(range(1, len(track.crops)))
     assert np.isnan(found.values[0])
@@ -333,8 +333,8 @@ def test_the_residual_keeps_detail_and_drops_light_and_colour():
 
 
 def test_every_column_is_there_without_a_scored_crop():
-    none = logit_columns.Judged(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))
-    row = logit_columns.of_judged(none, "mine", n_crops=8)
+    none = logit_columns.CropScores(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))
+    row = logit_columns.of_scores(none, "mine", n_crops=8)
     assert row.keys() == {column.name for column in logit_columns.columns("mine", "a network")}
     assert row.pop("mine.valid_share") == 0
     assert np.isnan(list(row.values())).all()

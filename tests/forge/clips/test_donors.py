@@ -8,6 +8,7 @@ import pytest
 from features.errors import ClipError, InputError
 from forge.clips import donors
 from forge.clips.clip import EditableClip
+from forge.clips.recipe import ForgeryRecipe
 from forge.clips.registry import kinds
 from forge.clips.sources import Source
 from forge.demo import portrait
@@ -41,9 +42,7 @@ def pool(monkeypatch):
 
 def chosen(kind, parameters, *, source=SOURCE, voices=()):
     rng = np.random.default_rng(0)
-    return donors.choose_donor(
-        kinds()[kind], parameters, clip("target"), source, rng, voices=voices, max_seconds=10.0, max_side=960
-    )
+    return donors.choose_donor(kinds()[kind], parameters, clip("target"), source, ForgeryRecipe(voices=voices), rng)
 
 
 @pytest.mark.parametrize("kind", ["face_swap", "expression"])

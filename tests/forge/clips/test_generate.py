@@ -16,8 +16,9 @@ import pytest
 from deepcue.cli.main import main as deepcue
 from features.errors import InputError
 from forge.clips import sources
-from forge.clips.generate import ENCODING_STREAM, TRANSCODING_STREAM, ForgeryRecipe, _forgery, _stream, make
+from forge.clips.generate import ENCODING_STREAM, TRANSCODING_STREAM, _forgery, _stream, make
 from forge.clips.read import read_clip
+from forge.clips.recipe import ForgeryRecipe
 from forge.clips.registry import kinds
 from forge.clips.write import Encoder, write_clip
 from forge.demo.dataset import record

@@ -103,7 +103,7 @@ def test_no_face_is_pasted_into_itself(index_table, pools, rng, n_frames):
         rows = some._clips.clip(rng, fake=False)
         row = int(rng.choice(rows))
         donors = some._donors(pool, rows, row, rng)
-        assert len(donors) == batches.DONORS
+        assert len(donors) == batches.N_DONORS
         assert row not in donors
         assert not pool.fake[donors].any()
         if n_frames > 1:

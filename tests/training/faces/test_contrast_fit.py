@@ -63,15 +63,15 @@ class Faces:
 
 
 def test_the_command_writes_what_the_family_reads(base, monkeypatch, capsys):
-    class Data:
+    class FaceData:
         labelled = Faces(DIMENSIONS + 4)
 
-    monkeypatch.setattr(fit_contrast, "Data", lambda settings, progress: Data)
+    monkeypatch.setattr(fit_contrast, "FaceData", lambda settings, progress: FaceData)
     words = ["fit-contrast", "--stills", "s", "--faces", "f", "--clips", "c", "--cache", str(base)]
     words += ["--base", str(base / "residual.safetensors"), "--out", str(base / "own")]
     assert deepcue(words) == 0
     assert "36 clips and images; " in capsys.readouterr().out
-    crop, _, _ = Data.labelled.face(0, with_landmarks=False)
+    crop, _, _ = FaceData.labelled.face(0, with_landmarks=False)
     assert read_contrast(base / "own" / "face_contrast.safetensors").components([crop]).shape == (1, DIMENSIONS)
 
 

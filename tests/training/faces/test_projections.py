@@ -159,8 +159,8 @@ def test_fold_networks_are_aligned_without_what_their_fold_held_out(data, folder
     assert all(r > 0.9 for one in fits[1:] for r in one.agreement.values())
     metadata, _ = projection.read_projections(fits[1].file)
     assert metadata.networks == {
-        "forensic_cnn": projections.digest(folder / "fold0.safetensors"),
-        "forensic_residual": projections.digest(folder / "residual_fold0.safetensors"),
+        "forensic_cnn": projections.weights_digest(folder / "fold0.safetensors"),
+        "forensic_residual": projections.weights_digest(folder / "residual_fold0.safetensors"),
     }
     planes = projection.read_projections(fits[0].file)[1]
     (again,) = projections.fit_projections(data, folder, n_crops=120)
@@ -182,7 +182,7 @@ def test_a_phase_of_a_run_agrees_with_the_reference(data, folder, tmp_path):
 
 def test_the_command_takes_the_data_of_the_training(data, folder, monkeypatch, capsys):
     given = []
-    monkeypatch.setattr(fit_projection, "Data", lambda settings, progress: given.append(settings) or data)
+    monkeypatch.setattr(fit_projection, "FaceData", lambda settings, progress: given.append(settings) or data)
     words = ["--stills", "s", "--faces", "f", "--clips", "c", "--crops", "d", "--cache", str(folder)]
     words += ["--leave-out", "people", "--hold-out", "1/2", "--weights", str(folder), "--n-crops", "90"]
     assert deepcue(["fit-projection", *words]) == 0

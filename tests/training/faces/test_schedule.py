@@ -18,7 +18,7 @@ from features.errors import DatasetError, InputError, ModelError
 from training import folds
 from training.faces import index, run_folder, schedule, trainer
 from training.faces.batches import Mix
-from training.faces.data import Data, FaceTraining
+from training.faces.data import FaceData, FaceTraining
 from training.faces.pools import Pool
 
 torch = pytest.importorskip("torch")
@@ -99,17 +99,17 @@ def with_crops(settings, tmp_path):
 
 
 def test_crops_are_labelled_beside_the_clips_and_real_images_are_faces_too(settings, with_crops):
-    data = Data(with_crops)
+    data = FaceData(with_crops)
     added = set(data.labelled.key) - set(data.clips.key)
     assert added == {"video a", "video b", "image a", "image b"}
     assert set(data.real_faces.key) == {"x", "y", "image b"}  # no frame of a clip, no fake
     assert data.fold_of.keys() == set(data.labelled.key)
-    assert data.identity != Data(settings).identity
-    assert Data(settings).labelled.key.tolist() == data.clips.key.tolist()
+    assert data.identity != FaceData(settings).identity
+    assert FaceData(settings).labelled.key.tolist() == data.clips.key.tolist()
 
 
 def test_a_groups_crops_are_held_out_with_its_clips(with_crops, asked):
-    data = Data(with_crops)
+    data = FaceData(with_crops)
     fold = data.fold_of["fake0.mp4"]  # of the group g0
     some = data.batches(Mix(stills=0, pseudo_fakes=2, clips=4), left_out=fold, size=64)
     for number in range(20):
@@ -121,7 +121,7 @@ def test_a_groups_crops_are_held_out_with_its_clips(with_crops, asked):
 
 def test_phases_that_all_folds_go_on_from_see_no_labelled_crop(with_crops, asked):
     """Non-regression test: REAL images of every fold were among their faces."""
-    data = Data(with_crops)
+    data = FaceData(with_crops)
     some = data.batches(Mix(stills=0, pseudo_fakes=4, clips=0), left_out=None, size=64)
     for number in range(20):
         some[number]
@@ -132,7 +132,7 @@ def test_phases_that_all_folds_go_on_from_see_no_labelled_crop(with_crops, asked
 
 def test_runs_of_two_seeds_share_what_takes_an_hour_to_make(settings, monkeypatch):
     """So that their networks differ in what was drawn, and can be compared and averaged."""
-    one, two = Data(settings), Data(replace(settings, seed=1))
+    one, two = FaceData(settings), FaceData(replace(settings, seed=1))
     copies = one.transcoded.key.tolist()
     monkeypatch.setattr("training.faces.recompressed.transcode", lambda *_: pytest.fail("made again"))
     assert two.transcoded.key.tolist() == copies
@@ -150,7 +150,7 @@ def tiny(phases):
 
 @pytest.mark.parametrize("left_out", [0, 1, 2, None])
 def test_batches_hold_neither_the_fold_that_is_left_out_nor_the_stills_that_are_held_out(settings, asked, left_out):
-    data = Data(settings)
+    data = FaceData(settings)
     assert sorted(set(data.fold_of.values())) == [0, 1, 2]
     some = data.batches(Mix(stills=2, pseudo_fakes=2, clips=2), left_out=left_out, size=64)
     for number in range(40):
@@ -167,10 +167,10 @@ def test_batches_hold_neither_the_fold_that_is_left_out_nor_the_stills_that_are_
 
 def test_people_of_the_clips_are_held_out_of_the_real_faces_too(settings, asked):
     """Non-regression test: the network of a fold was trained on REAL faces of the people whom it was scored on."""
-    before = Data(settings).identity
+    before = FaceData(settings).identity
     faces = pq.read_table(settings.faces)
     pq.write_table(faces.set_column(1, "person", pa.array(["g0", "y"])), settings.faces)
-    data = Data(settings)
+    data = FaceData(settings)
     assert data.identity != before
     fold = data.fold_of["fake0.mp4"]  # of the group g0
     for clips, left_out, seen in ((0, None, {"y"}), (1, fold, {"y"}), (1, None, {"x", "y"})):
@@ -187,7 +187,7 @@ def test_a_crop_that_has_the_name_of_a_clip_is_refused(with_crops):
     keys = ["real0.mp4", "real0.mp4", *crops["key"].to_pylist()[2:]]
     pq.write_table(crops.set_column(0, "key", pa.array(keys)), with_crops.crops / "clips.parquet")
     with pytest.raises(DatasetError, match=r"'real0\.mp4' is also a clip of .*clips\.csv"):
-        Data(with_crops)
+        FaceData(with_crops)
 
 
 def test_what_cannot_be_trained_is_refused_before_faces_are_cut(settings, monkeypatch):
@@ -197,29 +197,29 @@ def test_what_cannot_be_trained_is_refused_before_faces_are_cut(settings, monkey
     with pytest.raises(InputError, match="finds no GPU"):
         replace(settings, device="cuda")
     with pytest.raises(DatasetError, match="the stills have only 40 groups"):
-        Data(replace(settings, hold_out=(1, 41)))
+        FaceData(replace(settings, hold_out=(1, 41)))
 
 
 def test_folds_of_the_stills_are_held_out_in_turn(settings):
-    parts = [Data(replace(settings, hold_out=(fold, 4))).holdout_groups for fold in (1, 2, 3, 4)]
+    parts = [FaceData(replace(settings, hold_out=(fold, 4))).holdout_groups for fold in (1, 2, 3, 4)]
     assert frozenset.union(*parts) == {str(group) for group in GROUPS}
     assert sum(map(len, parts)) == len(GROUPS)
 
 
 def test_the_identity_tells_data_and_settings_but_not_the_processes(settings):
-    before = Data(settings).identity
-    assert Data(replace(settings, workers=3, resume=True)).identity == before
-    assert Data(replace(settings, seed=1)).identity != before
-    assert Data(replace(settings, leave_out="people")).identity != before
+    before = FaceData(settings).identity
+    assert FaceData(replace(settings, workers=3, resume=True)).identity == before
+    assert FaceData(replace(settings, seed=1)).identity != before
+    assert FaceData(replace(settings, leave_out="people")).identity != before
     settings.clips.write_text(settings.clips.read_text().replace("method0", "method9"))
-    assert Data(settings).identity != before
+    assert FaceData(settings).identity != before
 
 
 def test_faces_are_read_again_when_a_label_changes(settings):
-    before = Data(settings).clips
+    before = FaceData(settings).clips
     settings.clips.write_text(settings.clips.read_text().replace("real0.mp4,REAL", "real0.mp4,FAKE"))
     settings.clips.write_text(settings.clips.read_text().replace("real_a,\n", "real_a,picture\n", 1))
-    after = Data(settings).clips
+    after = FaceData(settings).clips
     assert not before.fake[before.key == "real0.mp4"].any()
     assert after.fake[after.key == "real0.mp4"].all()
 
@@ -259,7 +259,7 @@ def test_the_command_trains_phases_of_so_many_steps(settings, monkeypatch, capsy
 def test_minutes_become_steps_that_are_said_and_kept(settings, monkeypatch, caplog):
     monkeypatch.setattr(schedule, "PHASES", tiny(schedule.PHASES))
     monkeypatch.setattr(schedule, "seconds_per_step", lambda phase, data, settings: 2.0)
-    monkeypatch.setattr(trainer.Trainer, "go", lambda self, progress: self.save())
+    monkeypatch.setattr(trainer.Trainer, "run", lambda self, progress: self.save())
     monkeypatch.setattr(trainer.Trainer, "load", lambda self: None)
     monkeypatch.setattr(trainer.Trainer, "scores", lambda self: {})
     caplog.set_level("INFO")
@@ -315,7 +315,7 @@ def test_a_phase_that_was_stopped_while_it_was_scored_is_scored(trained, monkeyp
     file.unlink()
     if scores:
         file.write_text(scores)
-    monkeypatch.setattr(trainer.Trainer, "go", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr(trainer.Trainer, "run", lambda self: pytest.fail("trained again"))
     (found,) = schedule.train(trained, phases=["base"], steps=1)
     assert found == before == json.loads(file.read_text())
     assert (trained.out / "base.safetensors").read_bytes() == weights

@@ -57,7 +57,7 @@ def settings(tmp_path, monkeypatch):
 
 
 def go(run, n_steps):
-    """Train some steps as ``Trainer.go`` does."""
+    """Train some steps as ``Trainer.run`` does."""
     for pixels, targets in run.batches():
         run.learn(pixels, targets)
         if run.step == n_steps:
@@ -104,7 +104,7 @@ def test_processes_that_make_batches_change_nothing(data, settings):
 
 def test_an_interrupt_is_taken_after_the_step_at_hand_and_the_run_goes_on_from_there(data, settings, monkeypatch):
     unbroken = Trainer(TINY, data, settings, steps=4)
-    unbroken.go()
+    unbroken.run()
     weights = (settings.out / "base.safetensors").read_bytes()
     learn = Trainer.learn
 
@@ -115,12 +115,12 @@ def test_an_interrupt_is_taken_after_the_step_at_hand_and_the_run_goes_on_from_t
 
     monkeypatch.setattr(Trainer, "learn", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Trainer(TINY, data, settings, steps=4).go()
+        Trainer(TINY, data, settings, steps=4).run()
     monkeypatch.setattr(Trainer, "learn", learn)
     resumed = Trainer(TINY, data, replace(settings, resume=True), steps=4)
     assert resumed.step == 2
     calls = []
-    resumed.go(lambda *call: calls.append(call))
+    resumed.run(lambda *call: calls.append(call))
     assert calls == [("base", 2, 4), ("base", 3, 4), ("base", 4, 4)]
     assert (settings.out / "base.safetensors").read_bytes() == weights
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -131,7 +131,7 @@ def test_the_log_of_a_resumed_run_has_each_step_once(data, settings, monkeypatch
     run = Trainer(TINY, data, settings, steps=3)
     go(run, 1).save()
     (settings.out / "base.csv").write_text("step,loss\n1,0.5\n2,0.4\n")  # the run was killed after its second step
-    Trainer(TINY, data, replace(settings, resume=True), steps=3).go()
+    Trainer(TINY, data, replace(settings, resume=True), steps=3).run()
     lines = (settings.out / "base.csv").read_text().splitlines()
     assert lines[0] == ",".join(trainer.LOG_COLUMNS)
     assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
@@ -189,7 +189,7 @@ def test_a_phase_ends_in_weights_a_log_and_scores(data, settings):
     from features.networks.efficientnet_lite import Detector
 
     run = Trainer(TINY, data, settings, steps=2)
-    run.go()
+    run.run()
     detector = Detector(settings.out / "base.safetensors")
     assert detector.metadata.version == "1-base"
     assert detector.metadata.logit_positive == "fake"
@@ -210,7 +210,7 @@ def test_a_network_trained_on_clips_is_interpolated_with_its_start(data, setting
     before = {name: value.clone() for name, value in run.average.module.state_dict().items()}
     with torch.no_grad():
         run.average.module.logit.bias += 4.0
-    run.go()
+    run.run()
     _, written = read_weights(settings.out / "final.safetensors")
     assert float(written["logit.bias"] - before["logit.bias"]) == pytest.approx(2.0, abs=1e-2)
     torch.testing.assert_close(written["stem.1.weight"], before["stem.1.weight"], atol=1e-3, rtol=1e-2)
@@ -224,7 +224,7 @@ def test_the_weights_before_interpolation_are_kept_for_another_share(data, setti
     run = Trainer(fine, data, settings, steps=0)
     with torch.no_grad():
         run.average.module.logit.bias.fill_(7.0)
-    run.go()
+    run.run()
     assert float(read_weights(settings.out / "final.alpha0.safetensors")[1]["logit.bias"]) == pytest.approx(7.0)
 
 

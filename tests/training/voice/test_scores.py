@@ -21,8 +21,8 @@ def test_a_shift_between_folds_costs_the_pooled_area_alone():
 def test_each_part_and_system_is_scored_on_what_its_fold_judged():
     voices = [Voice(f"r{number}", "", f"g{number}", AUDIO) for number in range(6)]
     voices += [Voice(f"{name}{number}", name, f"g{number}", AUDIO) for name in ("good", "poor") for number in range(3)]
-    judged = np.array([True] * 3 + [False] * 3 + [True] * 3 + [False] * 3)
-    folds = [Fold("good", ~judged, judged), Fold("poor", judged, ~judged)]
+    scored = np.array([True] * 3 + [False] * 3 + [True] * 3 + [False] * 3)
+    folds = [Fold("good", ~scored, scored), Fold("poor", scored, ~scored)]
     logits = np.array([-3.0, -2.0, -1.0, 3.0, 3.0, 3.0, 1.0, 2.0, 3.0, -1.0, 0.0, 9.0])
     found = summary(voices, folds, {"detector": logits, "linear": -logits})
     assert found["detector"]["systems"]["good"]["auc"]["value"] == 1

@@ -1,4 +1,4 @@
-"""What a fold leaves out: no person, page or system on both sides, and every voice judged once."""
+"""What a fold leaves out: no person, page or system on both sides, and every voice scored once."""
 
 import numpy as np
 import pytest
@@ -22,11 +22,11 @@ def voices():
 @pytest.mark.parametrize("split", [by_pages, by_people])
 def test_a_fold_shares_no_group_with_what_it_was_trained_on_and_judges_each_voice_once(voices, split):
     folds = split(voices, 0)
-    assert np.sum([fold.judged for fold in folds], axis=0).tolist() == [1] * len(voices)
+    assert np.sum([fold.scored for fold in folds], axis=0).tolist() == [1] * len(voices)
     for fold in folds:
-        judged, trained = ([voice for voice, is_in in zip(voices, mask, strict=True) if is_in]
-                           for mask in (fold.judged, fold.trained))  # fmt: skip
-        assert not {voice.group for voice in judged} & {voice.group for voice in trained}
+        scored, trained = ([voice for voice, is_in in zip(voices, mask, strict=True) if is_in]
+                           for mask in (fold.scored, fold.trained))  # fmt: skip
+        assert not {voice.group for voice in scored} & {voice.group for voice in trained}
         assert {voice.synthetic for voice in trained} == {True, False}
 
 
@@ -35,12 +35,12 @@ def test_a_page_goes_with_its_systems_whatever_they_are_called_elsewhere(voices)
     assert [fold.name for fold in folds] == ["audio", "delta", "page one"]
     system, page = systems(voices), np.array([voice.page for voice in voices])
     for fold in folds:
-        judged = {voice.page for voice, is_judged in zip(voices, fold.judged, strict=True) if is_judged} - {""}
-        assert judged == {fold.name}
+        scored = {voice.page for voice, is_scored in zip(voices, fold.scored, strict=True) if is_scored} - {""}
+        assert scored == {fold.name}
         assert not set(system[fold.trained].tolist()) & set(system[page == fold.name].tolist())
         assert fold.name not in page[fold.trained]
     bona_fide = np.array([not voice.synthetic for voice in voices])
-    assert [int((fold.judged & bona_fide).sum()) for fold in folds] == [4, 4, 4]
+    assert [int((fold.scored & bona_fide).sum()) for fold in folds] == [4, 4, 4]
 
 
 def test_systems_are_one_when_a_name_ends_in_the_other(voices):
@@ -60,10 +60,10 @@ def test_a_name_without_latin_letters_is_a_system_too():
 
 def test_people_are_dealt_evenly_and_the_seed_changes_who_is_where(voices):
     folds = by_people(voices, 0)
-    sizes = [int(fold.judged.sum()) for fold in folds]
+    sizes = [int(fold.scored.sum()) for fold in folds]
     assert len(sizes) == N_PEOPLE_FOLDS
     assert max(sizes) - min(sizes) <= 3
     other = by_people(voices, 1)
-    assert any((one.judged != two.judged).any() for one, two in zip(folds, other, strict=True))
+    assert any((one.scored != two.scored).any() for one, two in zip(folds, other, strict=True))
     again = by_people(voices, 0)
-    assert all((one.judged == two.judged).all() for one, two in zip(folds, again, strict=True))
+    assert all((one.scored == two.scored).all() for one, two in zip(folds, again, strict=True))
