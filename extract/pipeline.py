@@ -257,7 +257,7 @@ def _measure(
     scheduler: str,
     progress: Progress | None,
 ) -> dict[str, worker.Result]:
-    prints = {clip.filename: _fingerprint(clip, settings) for clip in clips}
+    prints = fingerprints(clips, settings)
     results = _known(journal, prints, settings) if journal is not None else {}
     waiting = [clip for clip in clips if clip.filename not in results]
     n_failed = sum(result.status in FAILURES for result in results.values())
@@ -308,17 +308,22 @@ def _has_its_observation(result: worker.Result, held: Container[str] | None) -> 
     return held is None or result.status == "unreadable" or result.filename in held
 
 
-def _fingerprint(clip: ClipEntry, settings: worker.Settings) -> str:
-    """Return the fingerprint of a clip's file; ``absent`` where it can't be accessed, which the row will report.
+def fingerprints(clips: Iterable[ClipEntry], settings: worker.Settings) -> dict[str, str]:
+    """Return the fingerprint of each clip's file; ``absent`` where it can't be accessed, which the row will report.
 
     Raises
     ------
     DatasetError
         The store of the file can't be used.
     """
+    store = ObservationStore("", settings.storage_options)
+    return {clip.filename: _fingerprint(clip, store, settings.max_seconds) for clip in clips}
+
+
+def _fingerprint(clip: ClipEntry, store: ObservationStore, max_seconds: float) -> str:
     try:
         with read_errors(clip.path):
-            return ObservationStore("", settings.storage_options).key(clip.path, settings.max_seconds)
+            return store.key(clip.path, max_seconds)
     except DatasetError as error:
         if isinstance(error.__cause__, OSError) or "::" in clip.path:  # chained stores raise errors of any kind
             return "absent"

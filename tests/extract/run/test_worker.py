@@ -4,6 +4,7 @@ import os
 import shutil
 import zlib
 from dataclasses import replace
+from typing import ClassVar
 
 import fsspec
 import numpy as np
@@ -212,6 +213,41 @@ def test_a_remote_file_that_changed_is_another_whatever_its_store_calls_the_mark
     assert store.key("spelled://a.mp4", 9.0) == before
     Spelled.version = "two"
     assert store.key("spelled://a.mp4", 9.0) != before
+
+
+class Listed(MemoryFileSystem):
+    """A store of a hundred files in one folder, whose listing is kept, and which counts the questions after a file."""
+
+    protocol = "listed"
+    marked = True
+    asked: ClassVar[list[str]] = []
+
+    def info(self, path, **_):
+        self.asked.append(path)
+        return {"name": path, "size": 3, "type": "file", "ETag": path}
+
+    def list_all(self):
+        marks = [{"ETag": name} if self.marked else {} for name in NAMES]
+        self.dircache["listed://set"] = [
+            {"name": name, "size": 3, "type": "file", **mark} for name, mark in zip(NAMES, marks, strict=True)
+        ]
+
+
+NAMES = [f"listed://set/{number}.mp4" for number in range(100)]
+
+
+@pytest.mark.parametrize(("marked", "asked"), [(True, 1), (False, len(NAMES))], ids=["as_info_has", "without_marks"])
+def test_a_listing_is_read_once_and_not_searched_for_every_file(monkeypatch, marked, asked):
+    """Non-regression test: fsspec reads the listing of a folder from its start for each of the folder's files."""
+    fsspec.register_implementation("listed", Listed, clobber=True)
+    monkeypatch.setattr(Listed, "marked", marked)
+    monkeypatch.setattr(Listed, "asked", [])
+    fs = fsspec.filesystem("listed")
+    fs.list_all()
+    store = ObservationStore("")
+    keys = [store.key(name, 9.0) for name in NAMES]
+    assert len(fs.asked) == asked
+    assert keys == [ObservationStore("").key(name, 9.0) for name in NAMES]
 
 
 def test_a_store_that_fails_in_its_own_way_costs_no_row(make_clip, tmp_path, monkeypatch):
