@@ -32,6 +32,7 @@ from features.threads import usable_cores
 
 logger = logging.getLogger(__name__)
 
+ROWS_AT_ONCE = 1024  # rows that are turned into columns together
 FAILURES = frozenset({"unreadable", "crashed", "timeout"})
 
 Progress = Callable[[int, int, int], None]
@@ -343,7 +344,7 @@ def _table(clips: Sequence[ClipEntry], results: Mapping[str, worker.Result], set
 def _columns(
     clips: Sequence[ClipEntry], results: Mapping[str, worker.Result]
 ) -> tuple[dict[str, list[Any]], np.ndarray]:
-    """Return base columns and values of every clip; labels and groups are those of the data set now."""
+    """Return base columns and values [n, columns] of every clip; labels and groups are those of the data set now."""
     ordered = [results[clip.filename] for clip in clips]
     base: dict[str, list[Any]] = {
         name: [getattr(clip, name) for clip in clips] for name in ("filename", "label", "group", "source")
@@ -352,4 +353,8 @@ def _columns(
         name: [getattr(result, name) for result in ordered]
         for name in ("status", "error", "reasons", "duration_s", "n_frames", "n_faces")
     }
-    return base, np.stack([result.values for result in ordered])
+    values = np.empty((len(ordered), len(ordered[0].values)), np.float32, order="F")  # as the table keeps it
+    for first in range(0, len(ordered), ROWS_AT_ONCE):
+        block = ordered[first : first + ROWS_AT_ONCE]
+        values[first : first + len(block)] = [result.values for result in block]
+    return base, values
