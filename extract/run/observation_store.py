@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import posixpath
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 # in order of preference: marks of the content first
 MARKS = ("etag", "lastmodified", "mtime", "modified", "updated", "modify", "created")
 
+MAX_NAME = 237  # bytes of a file name that can be kept: file systems allow 255 with `.npz` and `.01234567.part`
+DIGEST_DIGITS = 16
+
 OF_ANOTHER_FILE = (
     "the observation that was kept under this name is of another file, or of this one before it changed, and is "
     "replaced; use a separate observations folder for each data set"
@@ -30,10 +34,16 @@ def kept_name(filename: str) -> str:
     """Return the path of a clip's Observation in the store, given the name of its row.
 
     The name may be a URL, where clips of a list share a file name: ``s3://b/a.mp4`` is kept as
-    ``s3%3A%2F%2Fb/a.mp4.npz``.
+    ``s3%3A%2F%2Fb/a.mp4.npz``. A file name that leaves no room for the endings ``.npz`` and that of a temporary file is
+    cut, and gets a digest of the whole.
     """
     escaped = filename.replace("://", "%3A%2F%2F").replace("::", "%3A%3A")  # fsspec would take it for another store
-    return f"{escaped.lstrip('/')}.npz"
+    folder, name = posixpath.split(escaped.lstrip("/"))
+    content = os.fsencode(name)
+    if len(content) > MAX_NAME:
+        digest = hashlib.sha256(content).hexdigest()[:DIGEST_DIGITS]
+        name = f"{content[: MAX_NAME - DIGEST_DIGITS - 1].decode(errors='ignore')}~{digest}"
+    return posixpath.join(folder, f"{name}.npz")
 
 
 def _mark(info: Mapping[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from people import CHEAP
 
 from extract.run import worker
-from extract.run.observation_store import ObservationStore, is_of
+from extract.run.observation_store import ObservationStore, is_of, kept_name
 from features import observation, spec
 from features.reasons import Reason
 from features.spec import Column, Family
@@ -213,6 +213,24 @@ def test_a_remote_file_that_changed_is_another_whatever_its_store_calls_the_mark
     assert store.key("spelled://a.mp4", 9.0) == before
     Spelled.version = "two"
     assert store.key("spelled://a.mp4", 9.0) != before
+
+
+@pytest.mark.parametrize("letter", ["x", "\u3042", "\udce9"], ids=["ascii", "japanese", "no_utf8"])
+def test_observations_of_the_longest_file_names_are_kept_apart(tmp_path, talking_head, letter):
+    """Non-regression test: those of names above 237 bytes were not, and their clips were measured by every run."""
+    size = len(os.fsencode(letter))
+    names = [f"part/{letter * ((255 - 5) // size)}{number}.mp4" for number in (1, 2)]
+    assert {len(os.fsencode(os.path.basename(name))) for name in names} <= {253, 254, 255}
+    store, observed = ObservationStore(str(tmp_path)), talking_head(duration_s=0.4)
+    for name in names:
+        store.save(name, f"key of {name[-5]}", observed)
+    assert store.held({name: f"key of {name[-5]}" for name in names}) == set(names)
+    assert len(list((tmp_path / "part").iterdir())) == 2
+
+
+def test_names_that_fit_are_kept_as_they_are():
+    assert kept_name(f"part/{'x' * 237}") == f"part/{'x' * 237}.npz"
+    assert len(kept_name("x" * 238)) == 237 + len(".npz")
 
 
 class Listed(MemoryFileSystem):
