@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 DONE, FAULT, USER_ERROR = 0, 1, 2
 INTERRUPTED = 128 + signal.SIGINT
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+LOG_EVERY_S = 10.0  # seconds between lines of progress in a file, which keeps all of them
 N_ERRORS = 5  # number of errors that the summary of a run shows
 FAULT_NOTE = "this is a fault of deepcue, not of your input; please report the lines above with `deepcue --version`"
 
@@ -292,7 +293,8 @@ def clip_progress(*, quiet: bool) -> Iterator[Callable[[int, int, int], None]]:
 
     def show(done: int, total: int, failed: int) -> None:
         if not bars:
-            bars.append(tqdm(total=total, initial=done, unit="clip", smoothing=0.05, disable=quiet))
+            every = {} if sys.stderr.isatty() else {"mininterval": LOG_EVERY_S}
+            bars.append(tqdm(total=total, initial=done, unit="clip", smoothing=0.05, disable=quiet, **every))
         bars[0].set_postfix_str(f"{failed} failed" if failed else "", refresh=False)
         bars[0].update(done - bars[0].n)
 

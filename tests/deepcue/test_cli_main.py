@@ -1,4 +1,5 @@
 import argparse
+import io
 import os
 import pkgutil
 import re
@@ -349,6 +350,20 @@ def test_failed_clips_are_counted_by_error_with_an_example():
     ]
     measured = pa.table({"filename": ["a"], "status": ["ok"], "error": [""]})
     assert common.failure_lines(measured) == []
+
+
+@pytest.mark.parametrize(("is_terminal", "least", "most"), [(True, 20, 42), (False, 3, 6)], ids=["terminal", "log"])
+def test_progress_in_a_log_is_written_every_ten_seconds(monkeypatch, is_terminal, least, most):
+    """Non-regression test: a run of days wrote a line for every clip."""
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
+    now = [0.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    with common.clip_progress(quiet=False) as progress:
+        for done in range(41):
+            progress(done, 41, 0)
+            now[0] += 1
+    assert least <= sys.stderr.getvalue().count("clip/s") <= most
 
 
 def test_tables_have_columns_of_equal_width():
