@@ -7,11 +7,10 @@ are row weights of 0 or more (None: all 1).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ensemble.arrays import Array, Int
 
@@ -203,11 +202,12 @@ def mean_at_prior(values: Array, y: Int, prior: float, w: Array | None = None) -
     return _mean(values, prior_weights(y, prior, w))
 
 
-def group_weights(group: Int, n_resamples: int, seed: int) -> NDArray[np.int32]:
-    """[n_resamples, n_groups] how often each group is drawn in a bootstrap over groups."""
+def group_weights(group: Int, n_resamples: int, seed: int) -> Iterator[Int]:
+    """Yield, ``n_resamples`` times, how often each group is drawn in a bootstrap over groups: [n_groups]."""
     rng = np.random.default_rng(seed)
     n_groups = int(group.max()) + 1
-    return np.stack([np.bincount(rng.integers(0, n_groups, n_groups), minlength=n_groups) for _ in range(n_resamples)])
+    for _ in range(n_resamples):
+        yield np.bincount(rng.integers(0, n_groups, n_groups), minlength=n_groups)
 
 
 def with_intervals(
@@ -228,10 +228,9 @@ def with_intervals(
     """
     if n_resamples is None:
         n_resamples = N_RESAMPLES if len(group) <= LARGE_ROWS else N_RESAMPLES_LARGE
-    resamples = group_weights(group, n_resamples, seed)
     result = {}
     samples = {name: np.empty(n_resamples) for name in scores}
-    for number, times in enumerate(resamples):
+    for number, times in enumerate(group_weights(group, n_resamples, seed)):
         w = times[group].astype(np.float64)
         for name, score in scores.items():
             samples[name][number] = score(w)

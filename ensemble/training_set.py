@@ -20,6 +20,7 @@ from features.spec import is_share
 from features.table import LABELS, check_table, description, feature_columns, table_families
 
 LEAST_GROUPS = 10  # in a sample of whole groups: fewer would not stand for the table
+ROWS_AT_ONCE = 4096  # rows that are examined together
 NUMERIC = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean, pa.types.is_decimal, pa.types.is_null)
 VALID_SHARE = "valid_share"  # the one quantity of a family that is a number when nothing could be measured
 
@@ -130,8 +131,8 @@ def matrix(table: pa.Table, columns: tuple[str, ...], where: str = "the table") 
         column = table.column(name)
         if not any(is_kind(column.type) for is_kind in NUMERIC):
             raise TableError(f"{where}: the column {name!r} holds {column.type}; write numbers into it")
-        X[:, number] = column.cast(pa.float32(), safe=False).to_numpy()
-    X[np.isinf(X)] = np.nan
+        values = column.cast(pa.float32(), safe=False).to_numpy()
+        X[:, number] = np.where(np.isinf(values), np.nan, values)
     return X
 
 
@@ -140,7 +141,11 @@ def measured_rows(X: Float, layout: Layout, read: Collection[str] | None = None)
     counted = layout.is_cue
     if read is not None:
         counted = counted & np.isin(layout.columns, list(read))
-    return np.any(~np.isnan(X[:, counted]), axis=1)
+    measured = np.empty(len(X), dtype=bool)
+    for first in range(0, len(X), ROWS_AT_ONCE):  # else most of X would be copied
+        rows = slice(first, first + ROWS_AT_ONCE)
+        measured[rows] = np.any(~np.isnan(X[rows, counted]), axis=1)
+    return measured
 
 
 def read_by(data: TrainingSet, columns: Collection[str]) -> TrainingSet:
@@ -163,10 +168,8 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
     layout = layout_of(table)
     if not layout.columns:
         raise TableError(f"{where}: has no feature column; extract it with at least one family")
-    table = _labelled(table, where)
+    table = _labelled_and_sorted(table, where)
     filename = _strings(table, "filename")
-    table = table.take(pa.array(sorted(range(len(filename)), key=filename.__getitem__)))
-    filename = sorted(filename)
     if len(set(filename)) < len(filename):
         repeated = next(name for name, times in Counter(filename).items() if times > 1)
         raise TableError(f"{where}: {repeated} appears twice; give each clip one row")
@@ -186,8 +189,11 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
     )
 
 
-def _labelled(table: pa.Table, where: str) -> pa.Table:
-    """Return the rows that have a label; refuse the table unless both labels occur."""
+def _labelled_and_sorted(table: pa.Table, where: str) -> pa.Table:
+    """Return the rows that have a label, sorted by filename; refuse the table unless both labels occur.
+
+    A table that is so already, as `deepcue extract` writes it, is not copied.
+    """
     labels = _strings(table, "label")
     if wrong := [row for row, label in enumerate(labels) if label and label not in LABELS]:
         first, others = table.column("filename")[wrong[0]], len(wrong) - 1
@@ -200,7 +206,9 @@ def _labelled(table: pa.Table, where: str) -> pa.Table:
         raise TableError(f"{where}: no clip has a label; extract a folder with metadata.json or a CSV manifest")
     if len(present) == 1:
         raise TableError(f"{where}: every labelled clip is {present.pop()}; add clips of the other class")
-    return table.filter(pa.array([label in present for label in labels]))
+    filename = _strings(table, "filename")
+    rows = sorted((row for row, label in enumerate(labels) if label), key=filename.__getitem__)
+    return table if rows == list(range(table.num_rows)) else table.take(rows)
 
 
 def groups_of_clips(groups: Sequence[str | None], filenames: Sequence[str]) -> list[str]:

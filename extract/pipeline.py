@@ -32,6 +32,7 @@ from features.threads import usable_cores
 
 logger = logging.getLogger(__name__)
 
+ROWS_AT_ONCE = 1024  # rows that are turned into columns together
 FAILURES = frozenset({"unreadable", "crashed", "timeout"})
 
 Progress = Callable[[int, int, int], None]
@@ -257,7 +258,7 @@ def _measure(
     scheduler: str,
     progress: Progress | None,
 ) -> dict[str, worker.Result]:
-    prints = {clip.filename: _fingerprint(clip, settings) for clip in clips}
+    prints = fingerprints(clips, settings)
     results = _known(journal, prints, settings) if journal is not None else {}
     waiting = [clip for clip in clips if clip.filename not in results]
     n_failed = sum(result.status in FAILURES for result in results.values())
@@ -308,17 +309,22 @@ def _has_its_observation(result: worker.Result, held: Container[str] | None) -> 
     return held is None or result.status == "unreadable" or result.filename in held
 
 
-def _fingerprint(clip: ClipEntry, settings: worker.Settings) -> str:
-    """Return the fingerprint of a clip's file; ``absent`` where it can't be accessed, which the row will report.
+def fingerprints(clips: Iterable[ClipEntry], settings: worker.Settings) -> dict[str, str]:
+    """Return the fingerprint of each clip's file; ``absent`` where it can't be accessed, which the row will report.
 
     Raises
     ------
     DatasetError
         The store of the file can't be used.
     """
+    store = ObservationStore("", settings.storage_options)
+    return {clip.filename: _fingerprint(clip, store, settings.max_seconds) for clip in clips}
+
+
+def _fingerprint(clip: ClipEntry, store: ObservationStore, max_seconds: float) -> str:
     try:
         with read_errors(clip.path):
-            return ObservationStore("", settings.storage_options).key(clip.path, settings.max_seconds)
+            return store.key(clip.path, max_seconds)
     except DatasetError as error:
         if isinstance(error.__cause__, OSError) or "::" in clip.path:  # chained stores raise errors of any kind
             return "absent"
@@ -338,7 +344,7 @@ def _table(clips: Sequence[ClipEntry], results: Mapping[str, worker.Result], set
 def _columns(
     clips: Sequence[ClipEntry], results: Mapping[str, worker.Result]
 ) -> tuple[dict[str, list[Any]], np.ndarray]:
-    """Return base columns and values of every clip; labels and groups are those of the data set now."""
+    """Return base columns and values [n, columns] of every clip; labels and groups are those of the data set now."""
     ordered = [results[clip.filename] for clip in clips]
     base: dict[str, list[Any]] = {
         name: [getattr(clip, name) for clip in clips] for name in ("filename", "label", "group", "source")
@@ -347,4 +353,8 @@ def _columns(
         name: [getattr(result, name) for result in ordered]
         for name in ("status", "error", "reasons", "duration_s", "n_frames", "n_faces")
     }
-    return base, np.stack([result.values for result in ordered])
+    values = np.empty((len(ordered), len(ordered[0].values)), np.float32, order="F")  # as the table keeps it
+    for first in range(0, len(ordered), ROWS_AT_ONCE):
+        block = ordered[first : first + ROWS_AT_ONCE]
+        values[first : first + len(block)] = [result.values for result in block]
+    return base, values

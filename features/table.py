@@ -37,6 +37,7 @@ SCHEMA_VERSION = 2  # 2: the column reasons; weights and max_seconds in the meta
 METADATA_KEY = b"deepfake"
 IMPORTED = "foreign"  # family, and extractor in the metadata, of numbers that were measured elsewhere
 LABELS = ("REAL", "FAKE")
+ROWS_PER_GROUP = 16_384  # in Parquet: all columns of so many rows are compressed in memory at a time
 MAGIC = b"PAR1"  # first and last bytes of a Parquet file
 OTHER_KINDS = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".feather", ".arrow", ".html"})
 """Suffixes that a table may not have, because programs would take it for another kind of file."""
@@ -94,14 +95,16 @@ def schema(
 def build(base: Mapping[str, Sequence[Any]], values: NDArray[np.float32], table_schema: pa.Schema) -> pa.Table:
     """A table from base columns (each of length n) and feature values [n, columns], sorted by filename.
 
-    ``reasons`` is a mapping for each row (see :mod:`features.reasons`), and may be left out.
+    ``reasons`` is a mapping for each row (see :mod:`features.reasons`), and may be left out. The table shares the
+    memory of values that are in this order already and in Fortran order (one column after the other).
     """
     n = len(base["filename"])
     base = {**base, "reasons": [_reasons_text(row_reasons) for row_reasons in base.get("reasons", [{}] * n)]}
     names = [name for name in table_schema.names if name not in BASE_COLUMNS]
     order = np.argsort(np.array(base["filename"], dtype=object), kind="stable")
     arrays = [pa.array([base[name][i] for i in order], type=table_schema.field(name).type) for name in BASE_COLUMNS]
-    arrays += [pa.array(values[order, number], type=pa.float32(), from_pandas=False) for number in range(len(names))]
+    ordered = values if np.array_equal(order, np.arange(n)) else np.asfortranarray(values[order])
+    arrays += [pa.array(ordered[:, number], type=pa.float32(), from_pandas=False) for number in range(len(names))]
     return pa.Table.from_arrays(arrays, schema=table_schema)
 
 
@@ -166,7 +169,9 @@ def write_table(table: pa.Table, file: str | Path | BinaryIO) -> None:
         It can't be written.
     """
     if not isinstance(file, (str, Path)):
-        pq.write_table(table, file, compression="zstd")
+        texts = [column.name for column in table.schema if not pa.types.is_floating(column.type)]
+        # a dictionary of numbers that hardly repeat takes time and room
+        pq.write_table(table, file, compression="zstd", use_dictionary=texts, row_group_size=ROWS_PER_GROUP)
         return
     # a stream, as Arrow would take a colon in a name for a protocol
     with in_place_of(file_to_write(file)) as temporary, temporary.open("wb") as stream:

@@ -73,7 +73,6 @@ def model_context(
     """
     manifest = model.manifest
     gain = gain_over_constant(oof.y, oof.stack, oof.group, seed=manifest.get("seed", 0))
-    sources = parts(table, oof, "source")
     return {
         "manifest": manifest,
         "summary": manifest["summary"],
@@ -88,10 +87,10 @@ def model_context(
         "permutation": rise_rows(manifest.get("permutation_importance", {})),
         "dataset": dataset_facts(table, oof),
         "statuses": parts(table, oof, "status"),
-        "sources": sources,
+        "sources": parts(table, oof, "source"),
         "face_sizes": terciles(table, oof, FACE_SIZE, " px"),
         "sharpness": terciles(table, oof, SHARPNESS),
-        "findings": findings(manifest, gain, one_sided(sources), ablation),
+        "findings": findings(manifest, gain, one_sided(table, oof), ablation),
         "cue_references": references.of_families(model.layout.families),
         "method_references": [references.METHODS[key] for key in sorted(references.METHODS, key=str.lower)],
     }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ensemble.arrays import Bool
+from ensemble.arrays import Bool, Int
 from ensemble.metrics import auc, log_loss
 from ensemble.missingness import unmeasured_families
 from ensemble.out_of_fold import OutOfFold
@@ -17,6 +17,7 @@ from ensemble.training_set import family_of
 from features.table import feature_columns
 
 MIN_CLIPS = 2  # of each class, before an AUC is given for a subgroup
+MAX_PARTS = 40  # rows of a table of subgroups, besides the one of all others
 FACE_SIZE, SHARPNESS = "quality.iod_px", "quality.blur_lap_face_med"
 
 
@@ -68,15 +69,21 @@ def family_facts(table: pa.Table, families: Mapping[str, int]) -> list[dict[str,
     return facts
 
 
-def one_sided(parts: Sequence[Mapping[str, Any]]) -> float:
+def one_sided(table: pa.Table, oof: OutOfFold) -> float:
     """Fraction of clips that are of a source with one class only; NaN when sources are unknown."""
-    total = sum(part["n_real"] + part["n_fake"] for part in parts)
-    single = sum(part["n_real"] + part["n_fake"] for part in parts if not part["n_real"] * part["n_fake"])
-    return single / total if total else float("nan")
+    names, number = _numbered(table, oof, "source")
+    known = number >= 0
+    n_clips = np.bincount(number[known], minlength=len(names))
+    n_fake = np.bincount(number[known], oof.y[known], len(names))
+    single = n_clips[(n_fake == 0) | (n_fake == n_clips)]
+    return float(single.sum() / n_clips.sum()) if names else float("nan")
 
 
 def parts(table: pa.Table, oof: OutOfFold, column: str) -> list[dict[str, Any]]:
     """Scores of the clips of each value of a base column.
+
+    Of more than :data:`MAX_PARTS` values, such as sources that are single videos, those with the most clips have a part
+    each, and the clips of all others have one together.
 
     Parameters
     ----------
@@ -91,8 +98,21 @@ def parts(table: pa.Table, oof: OutOfFold, column: str) -> list[dict[str, Any]]:
         ``name, n_real, n_fake, n_groups, median, log_loss, auc, both_classes``. The AUC of a part of one class is
         against all clips of the other class (``both_classes`` is False); NaN with too few clips.
     """
+    names, number = _numbered(table, oof, column)
+    sizes = np.bincount(number[number >= 0], minlength=len(names))
+    shown = np.sort(np.argsort(-sizes, kind="stable")[:MAX_PARTS])
+    rows = [_part(names[value], number == value, oof) for value in shown]
+    if n_others := len(names) - len(shown):
+        rows.append(_part(f"{n_others} others", (number >= 0) & ~np.isin(number, shown), oof))
+    return rows
+
+
+def _numbered(table: pa.Table, oof: OutOfFold, column: str) -> tuple[list[str], Int]:
+    """Return the values of a column of text, sorted, and [n] the position of each row's value; -1 without one."""
     values = np.array([value or "" for value in table.column(column).to_pylist()], dtype=object)[oof.row]
-    return [_part(str(value), values == value, oof) for value in sorted(set(values.tolist())) if value]
+    names, number = np.unique(values, return_inverse=True)
+    n_empty = int(names[:1].tolist() == [""])  # it is the first
+    return [str(name) for name in names[n_empty:]], number.astype(np.int64) - n_empty
 
 
 def terciles(table: pa.Table, oof: OutOfFold, column: str, unit: str = "") -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ import re
 import signal
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 DONE, FAULT, USER_ERROR = 0, 1, 2
 INTERRUPTED = 128 + signal.SIGINT
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+LOG_EVERY_S = 10.0  # seconds between lines of progress in a file, which keeps all of them
+N_ERRORS = 5  # number of errors that the summary of a run shows
 FAULT_NOTE = "this is a fault of deepcue, not of your input; please report the lines above with `deepcue --version`"
 
 
@@ -288,7 +291,8 @@ def clip_progress(*, quiet: bool) -> Iterator[Callable[[int, int, int], None]]:
 
     def show(done: int, total: int, failed: int) -> None:
         if not bars:
-            bars.append(tqdm(total=total, initial=done, unit="clip", smoothing=0.05, disable=quiet))
+            every = {} if sys.stderr.isatty() else {"mininterval": LOG_EVERY_S}
+            bars.append(tqdm(total=total, initial=done, unit="clip", smoothing=0.05, disable=quiet, **every))
         bars[0].set_postfix_str(f"{failed} failed" if failed else "", refresh=False)
         bars[0].update(done - bars[0].n)
 
@@ -327,6 +331,33 @@ def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     """Format rows of cells as lines with aligned columns; the first row is the header."""
     widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def failure_lines(table: pa.Table) -> list[str]:
+    """Return, for clips that could not be measured, the :data:`N_ERRORS` most frequent errors, each with an example.
+
+    Errors that differ in numbers or the clip's name only are counted together. Empty if every clip was measured.
+    """
+    from extract.pipeline import FAILURES
+    from extract.run.engine import kind_of
+    from extract.run.journal import RETRIED
+
+    columns = ("status", "filename", "error")
+    failed = [row for row in zip(*(table[name].to_pylist() for name in columns), strict=True) if row[0] in FAILURES]
+    if not failed:
+        return []
+    kinds = [(status, kind_of(error, filename)) for status, filename, error in failed]
+    examples = dict(zip(reversed(kinds), reversed(failed), strict=True))  # the first of each kind
+    lines = [f"{len(failed)} clips could not be measured:"]
+    counted = Counter(kinds).most_common(N_ERRORS)
+    for kind, times in counted:
+        status, filename, error = examples[kind]
+        lines.append(f"  {times} {status}: {error} ({filename}{', ...' if times > 1 else ''})")
+    if others := len(failed) - sum(times for _, times in counted):
+        lines.append(f"  {others} with other errors, in the table's column error")
+    if again := sum(status in RETRIED for status, _, _ in failed):
+        lines.append(f"run the same command again to retry the {again} that crashed or ran out of time")
+    return lines
 
 
 def check_any_measured(table: pa.Table) -> None:

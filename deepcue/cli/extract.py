@@ -77,4 +77,6 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         states = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         print(f"{out}: {table.num_rows} clips, {table.num_columns} columns ({states})")
+        for line in common.failure_lines(table):
+            print(line)
     common.check_any_measured(table)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import threading
 import uuid
 from collections.abc import Generator, Sequence
@@ -23,6 +24,8 @@ from extract.run.worker import Result, Settings, failed, load_families
 from features.errors import without_credentials
 from features.reasons import Reason
 
+NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?")
+
 _local = threading.local()
 _lock = threading.Lock()
 _sandboxes: dict[str, set[Sandbox]] = {}  # by run
@@ -34,8 +37,8 @@ def run(
 ) -> Generator[Result, None, None]:
     """Yield results as they arrive, in no fixed order; closing the iterator stops the run at once.
 
-    Log records of measuring processes are logged again here; repeated texts at level DEBUG, so that a family that fails
-    on many clips shows its traceback once.
+    Log records of measuring processes are logged again here; texts that differ in numbers or the clip's name only, at
+    level DEBUG, so that what fails on many clips shows its traceback once.
 
     Parameters
     ----------
@@ -82,14 +85,24 @@ def run(
 
 
 def logged(result: Result, known_texts: set[tuple[str, str]] | None = None) -> Result:
-    """Log the records of a result, known texts at level DEBUG, and return the result without them."""
+    """Log the records of a result, texts like known ones at level DEBUG, and return the result without them."""
     known_texts = set() if known_texts is None else known_texts
     for record in result.log:
-        known = (record.logger, record.text) in known_texts
-        known_texts.add((record.logger, record.text))
+        kind = record.logger, kind_of(record.text, result.filename)
+        known = kind in known_texts
+        known_texts.add(kind)
         level = logging.DEBUG if known else record.level
         logging.getLogger(record.logger).log(level, "%s: %s", result.filename, without_credentials(record.text))
     return replace(result, log=()) if result.log else result
+
+
+def kind_of(text: str, filename: str) -> str:
+    """Return the part of a message about a clip that it shares with other clips: no name of it, and no numbers.
+
+    >>> kind_of("part_1/a.mp4: died at 0x7f3a after 12 s", "part_1/a.mp4")
+    ': died at # after # s'
+    """
+    return NUMBER.sub("#", text.replace(filename, ""))
 
 
 def _measure(filename: str, path: str, settings: Settings, limits: Limits, run_id: str) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import posixpath
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 # in order of preference: marks of the content first
 MARKS = ("etag", "lastmodified", "mtime", "modified", "updated", "modify", "created")
 
+MAX_NAME = 237  # bytes of a file name that can be kept: file systems allow 255 with `.npz` and `.01234567.part`
+DIGEST_DIGITS = 16
+
 OF_ANOTHER_FILE = (
     "the observation that was kept under this name is of another file, or of this one before it changed, and is "
     "replaced; use a separate observations folder for each data set"
@@ -30,10 +34,16 @@ def kept_name(filename: str) -> str:
     """Return the path of a clip's Observation in the store, given the name of its row.
 
     The name may be a URL, where clips of a list share a file name: ``s3://b/a.mp4`` is kept as
-    ``s3%3A%2F%2Fb/a.mp4.npz``.
+    ``s3%3A%2F%2Fb/a.mp4.npz``. A file name that leaves no room for the endings ``.npz`` and that of a temporary file is
+    cut, and gets a digest of the whole.
     """
     escaped = filename.replace("://", "%3A%2F%2F").replace("::", "%3A%3A")  # fsspec would take it for another store
-    return f"{escaped.lstrip('/')}.npz"
+    folder, name = posixpath.split(escaped.lstrip("/"))
+    content = os.fsencode(name)
+    if len(content) > MAX_NAME:
+        digest = hashlib.sha256(content).hexdigest()[:DIGEST_DIGITS]
+        name = f"{content[: MAX_NAME - DIGEST_DIGITS - 1].decode(errors='ignore')}~{digest}"
+    return posixpath.join(folder, f"{name}.npz")
 
 
 def _mark(info: Mapping[str, Any]) -> Any:
@@ -51,7 +61,35 @@ def _file_of(key: str) -> str:
     return key.rsplit(":", 2)[0]
 
 
-def _print(path: str, options: Mapping[str, Any]) -> str:
+class _Listings:
+    """What a remote store says of files, looked up in the folder listings that fsspec keeps from finding them.
+
+    fsspec itself searches the whole listing of a folder for every file. A listing is used only where the store says the
+    same of its first requested file: a listing over HTTP, for example, has neither sizes nor tags.
+    """
+
+    def __init__(self) -> None:
+        self._infos: dict[tuple[Any, str], dict[str, Mapping[str, Any]]] = {}
+
+    def info(self, fs: Any, name: str) -> Mapping[str, Any]:
+        """Return what ``fs.info(name)`` returns, at least its size and mark; errors are those of the store."""
+        folder = posixpath.dirname(name)
+        infos = self._infos.get((fs, folder))
+        if infos is not None and name in infos:
+            return infos[name]
+        info: Mapping[str, Any] = fs.info(name)
+        if infos is None:
+            listed = {entry["name"]: entry for entry in reversed(fs.dircache.get(folder) or ())}
+            agrees = _size_and_mark(listed.get(name, {})) == _size_and_mark(info)
+            self._infos[fs, folder] = listed if agrees else {}
+        return info
+
+
+def _size_and_mark(info: Mapping[str, Any]) -> tuple[Any, Any]:
+    return info.get("size"), _mark(info)
+
+
+def _print(path: str, options: Mapping[str, Any], listings: _Listings) -> str:
     """Return a file's fingerprint: its size and modification time, or the entity tag of its store.
 
     A ``file://`` URL has the fingerprint of its path, since fsspec reports the modification time in another unit.
@@ -62,8 +100,8 @@ def _print(path: str, options: Mapping[str, Any]) -> str:
         return f"{status.st_size}:{status.st_mtime_ns}"
     check_is_one_file(path)
     fs, name = _filesystem(path, options)
-    info = fs.info(name)
-    return f"{info.get('size')}:{_mark(info) or fs.ukey(name)}"
+    size, mark = _size_and_mark(listings.info(fs, name))
+    return f"{size}:{mark or fs.ukey(name)}"
 
 
 def is_of(key: str, path: str) -> bool:
@@ -76,7 +114,7 @@ def is_of(key: str, path: str) -> bool:
     """
     try:
         with read_errors(path):
-            return _file_of(key) == _print(path, {})
+            return _file_of(key) == _print(path, {}, _Listings())
     except DatasetError as error:
         if isinstance(error.__cause__, OSError):
             return True
@@ -90,10 +128,14 @@ class ObservationStore:
         self._folder = folder.rstrip("/")
         self._is_remote = "://" in folder
         self._options = dict(storage_options or {})
+        self._listings = _Listings()
 
     def key(self, path: str, max_seconds: float) -> str:
-        """Return what an Observation depends on: the file's fingerprint, the extractor's version and the limit."""
-        return f"{_print(path, self._options)}:{OBSERVATION_VERSION}:{max_seconds:g}"
+        """Return what an Observation depends on: the file's fingerprint, the extractor's version and the limit.
+
+        For the keys of many files, call it on one store: it looks remote files up in listings that it reads once.
+        """
+        return f"{_print(path, self._options, self._listings)}:{OBSERVATION_VERSION}:{max_seconds:g}"
 
     def place(self, filename: str) -> str:
         """Return the path or URL of a clip's kept Observation."""

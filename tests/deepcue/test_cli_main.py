@@ -1,4 +1,5 @@
 import argparse
+import io
 import os
 import pkgutil
 import re
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+import pyarrow as pa
 import pytest
 
 import deepcue
@@ -326,6 +328,42 @@ def test_the_largest_seed_is_taken():
 def test_limits_must_be_numbers_above_0(text, capsys):
     assert main.main(["extract", "d", "--out", "o", f"--timeout={text}"]) == 2
     assert f"{text!r} is not a number above 0" in capsys.readouterr().err
+
+
+def test_failed_clips_are_counted_by_error_with_an_example():
+    """Non-regression test: of thousands of failed clips only the number of each status was shown."""
+    errors = [("ok", ""), ("no_face", "no face found")]
+    errors += [("timeout", f"took more than {seconds} CPU seconds") for seconds in (300, 60)]
+    errors += [("unreadable", f"can't be read: /data/{number + 4}.mp4") for number in range(3)]
+    errors += [("crashed", "out of memory")] * 4 + [("crashed", word) for word in ("by a", "by b", "by c")]
+    names = [f"{number}.mp4" for number in range(len(errors))]
+    status, error = zip(*errors, strict=True)
+    assert common.failure_lines(pa.table({"filename": names, "status": status, "error": error})) == [
+        "12 clips could not be measured:",
+        "  4 crashed: out of memory (7.mp4, ...)",
+        "  3 unreadable: can't be read: /data/4.mp4 (4.mp4, ...)",
+        "  2 timeout: took more than 300 CPU seconds (2.mp4, ...)",
+        "  1 crashed: by a (11.mp4)",
+        "  1 crashed: by b (12.mp4)",
+        "  1 with other errors, in the table's column error",
+        "run the same command again to retry the 9 that crashed or ran out of time",
+    ]
+    measured = pa.table({"filename": ["a"], "status": ["ok"], "error": [""]})
+    assert common.failure_lines(measured) == []
+
+
+@pytest.mark.parametrize(("is_terminal", "least", "most"), [(True, 20, 42), (False, 3, 6)], ids=["terminal", "log"])
+def test_progress_in_a_log_is_written_every_ten_seconds(monkeypatch, is_terminal, least, most):
+    """Non-regression test: a run of days wrote a line for every clip."""
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
+    now = [0.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    with common.clip_progress(quiet=False) as progress:
+        for done in range(41):
+            progress(done, 41, 0)
+            now[0] += 1
+    assert least <= sys.stderr.getvalue().count("clip/s") <= most
 
 
 def test_tables_have_columns_of_equal_width():

@@ -1,6 +1,7 @@
 """Why a family has no number: from the table's codes, whatever the sentences of its error column are."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -110,3 +111,16 @@ def test_a_family_of_which_only_shares_are_numbers_was_not_measured():
     (reasons,) = unmeasured_families(table)
     assert reasons == {"eyes_teeth": "what it measures was visible for too short a time, or too small"}
     assert not measured_rows(matrix(table, tuple(names)), layout_of(table)).any()
+
+
+def test_looking_for_measured_rows_copies_a_part_of_the_table_at_a_time():
+    """Non-regression test: all columns but shares were copied."""
+    table = toy_table(1, 1)
+    X = np.full((40_000, len(feature_columns(table))), np.nan, np.float32)
+    X[-1] = 1
+    tracemalloc.start()
+    measured = measured_rows(X, layout_of(table))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < X.nbytes / 4
+    assert np.flatnonzero(measured).tolist() == [len(X) - 1]

@@ -19,7 +19,7 @@ from ensemble.out_of_fold import read_oof
 from ensemble.shrinkage import Shrinkage
 from ensemble.store import load_model, save_model
 from ensemble.train import choose_settings, train, train_table
-from ensemble.training_set import sampled_rows, training_set
+from ensemble.training_set import _labelled_and_sorted, sampled_rows, training_set
 from ensemble.verdict import NOTHING, judge
 from features.errors import InputError, ModelError, TableError
 from features.table import write_table
@@ -350,6 +350,15 @@ def test_labels_may_be_missing_for_some_rows(make_table, quick):
     data = training_set(table.set_column(1, "label", pa.array(labels, pa.string())), "made")
     assert len(data) == 92
     assert data.n_groups == 23
+
+
+def test_a_table_as_extraction_writes_it_is_not_copied(make_table):
+    """Non-regression test: its rows were copied once to have labels only, and once to be sorted."""
+    table = make_table()
+    table = table.take(np.argsort(table["filename"].to_pylist(), kind="stable"))
+    assert _labelled_and_sorted(table, "made") is table
+    turned = table.take(list(range(table.num_rows))[::-1])
+    assert _labelled_and_sorted(turned, "made")["filename"].equals(table["filename"])
 
 
 def test_a_cue_of_text_or_twice_is_refused(make_table):

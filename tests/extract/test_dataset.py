@@ -317,10 +317,10 @@ def test_a_clip_whose_store_fails_in_its_own_way_is_an_error_with_advice(monkeyp
         raise RuntimeError("Unable to locate credentials")
 
     clip = ClipEntry("a.mp4", "memory://x/a.mp4")
-    assert pipeline._fingerprint(clip, Settings(())) == "absent", "its row will say so"
+    assert pipeline.fingerprints([clip], Settings(())) == {"a.mp4": "absent"}, "its row will say so"
     monkeypatch.setattr(MemoryFileSystem, "info", refuse)
     with pytest.raises(DatasetError, match=r"memory://x/a.mp4: can't be read .*credentials"):
-        pipeline._fingerprint(clip, Settings(()))
+        pipeline.fingerprints([clip], Settings(()))
 
 
 def test_only_the_folders_that_a_manifest_names_are_looked_at(tmp_path, monkeypatch):

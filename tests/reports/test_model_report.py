@@ -330,7 +330,19 @@ def test_a_source_of_one_class_is_ranked_against_all_of_the_other():
     assert not rows["a"]["both_classes"]
     assert rows["b"]["auc"] == pytest.approx((1 + 3 - 1 + 1) / 6)  # 0.85 below one of three FAKE, 0.1 below all
     assert np.isnan(rows["c"]["auc"])  # one of each gives no AUC
-    assert subgroups.one_sided(list(rows.values())) == pytest.approx(4 / 6)
+    assert subgroups.one_sided(table, oof) == pytest.approx(4 / 6)
+    assert np.isnan(subgroups.one_sided(pa.table({"source": [None, ""] * 3}), oof))
+
+
+def test_of_many_sources_the_largest_have_a_part_each(monkeypatch):
+    """Non-regression test: 20,000 sources had 20,000 rows, each of a pass over all clips."""
+    monkeypatch.setattr(subgroups, "MAX_PARTS", 2)
+    y = np.array([1, 0] * 5)
+    table = pa.table({"source": ["b", "b", "b", "d", "d", "a", "c", None, "", "b"]})
+    oof = out_of_fold.OutOfFold(y, np.arange(10), np.arange(10), {"stack": np.linspace(0, 1, 10)})
+    rows = subgroups.parts(table, oof, "source")
+    assert [(row["name"], row["n_real"] + row["n_fake"]) for row in rows] == [("b", 4), ("d", 2), ("2 others", 2)]
+    assert subgroups.one_sided(table, oof) == pytest.approx(2 / 8)
 
 
 def test_reliability_bins_of_a_calibrated_score_lie_on_the_diagonal():

@@ -74,6 +74,17 @@ def test_what_was_logged_and_the_codes_survive_the_encoding():
     assert (back.log, back.reasons) == (log, {"clip": "crashed"})
 
 
+def test_crashes_that_differ_in_addresses_show_their_traceback_once(caplog):
+    """Non-regression test: of thousands of clips that crash alike, each showed twenty lines."""
+    known = set()
+    for number in range(3):
+        text = f"died; its last output:\nCurrent thread 0x00007f{number}a (most recent call first)\n/data/{number}.mp4"
+        record = worker.LogRecord("extract.run.sandbox", 30, text)
+        result = worker.failed(f"{number}.mp4", "crashed", "why", ("blink",), reason=Reason.CRASHED, log=(record,))
+        assert engine.logged(result, known).log == ()
+    assert [message.split(":")[0] for message in caplog.messages] == ["0.mp4"]
+
+
 @pytest.mark.usefixtures("faulty")
 def test_a_fault_costs_its_own_clip_only(clips):
     names = ["a.mp4", "segfault.mp4", "b.mp4", "exit.mp4", "c.mp4"]

@@ -1,4 +1,6 @@
 import errno
+import io
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -219,3 +221,49 @@ def test_another_file_is_not_overwritten(tmp_path, content, fresh):
     with pytest.raises(DatasetError, match="is not a journal of finished clips"):
         Journal(tmp_path / "j", IDENTITY, fresh=fresh)
     assert (tmp_path / "j").read_bytes() == content
+
+
+@pytest.mark.parametrize("identity", [IDENTITY, {"families": {"blink": 2}}], ids=["resumed", "set_aside"])
+def test_a_journal_of_a_million_clips_need_not_fit_into_memory(tmp_path, identity):
+    """Non-regression test: the file was read whole, split, and joined again: five times its 4 GB."""
+    values = np.zeros(640, np.float32)
+    written(tmp_path / "j", *(replace(result(f"{number}", "timeout"), values=values) for number in range(2_000)))
+    size = (tmp_path / "j").stat().st_size
+    tracemalloc.start()
+    opened(tmp_path / "j", identity)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < size / 5
+
+
+def test_headers_are_searched_in_no_line_of_a_result(tmp_path, monkeypatch):
+    """Non-regression test: the pattern took most of the time in which a journal was read."""
+    searched = []
+
+    class Counting:
+        def search(self, line):
+            searched.append(line)
+            return HEADER.search(line)
+
+    written(tmp_path / "j", *(result(f"{number}") for number in range(50)))
+    HEADER = journal.HEADER
+    monkeypatch.setattr(journal, "HEADER", Counting())
+    assert opened(tmp_path / "j").get("49", "print") is not None
+    assert {line.count(b"identity") for line in searched} == {1}
+
+
+def test_a_disk_that_fills_while_a_journal_is_rewritten_keeps_it_and_no_part_of_it(tmp_path, monkeypatch):
+    written(tmp_path / "j", result("a"))
+    before = (tmp_path / "j").read_bytes()
+
+    class Full(io.BufferedWriter):
+        def writelines(self, lines):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    usual = journal.Path.open
+    monkeypatch.setattr(
+        journal.Path, "open", lambda path, mode="r": Full(io.FileIO(path, "w")) if mode == "wb" else usual(path, mode)
+    )
+    with pytest.raises(DatasetError, match=r"j: can't be written .*No space left"):
+        Journal(tmp_path / "j", IDENTITY)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"j": before}

@@ -4,6 +4,7 @@ import os
 import shutil
 import zlib
 from dataclasses import replace
+from typing import ClassVar
 
 import fsspec
 import numpy as np
@@ -12,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from people import CHEAP
 
 from extract.run import worker
-from extract.run.observation_store import ObservationStore, is_of
+from extract.run.observation_store import ObservationStore, is_of, kept_name
 from features import observation, spec
 from features.reasons import Reason
 from features.spec import Column, Family
@@ -212,6 +213,59 @@ def test_a_remote_file_that_changed_is_another_whatever_its_store_calls_the_mark
     assert store.key("spelled://a.mp4", 9.0) == before
     Spelled.version = "two"
     assert store.key("spelled://a.mp4", 9.0) != before
+
+
+@pytest.mark.parametrize("letter", ["x", "\u3042", "\udce9"], ids=["ascii", "japanese", "no_utf8"])
+def test_observations_of_the_longest_file_names_are_kept_apart(tmp_path, talking_head, letter):
+    """Non-regression test: those of names above 237 bytes were not, and their clips were measured by every run."""
+    size = len(os.fsencode(letter))
+    names = [f"part/{letter * ((255 - 5) // size)}{number}.mp4" for number in (1, 2)]
+    assert {len(os.fsencode(os.path.basename(name))) for name in names} <= {253, 254, 255}
+    store, observed = ObservationStore(str(tmp_path)), talking_head(duration_s=0.4)
+    for name in names:
+        store.save(name, f"key of {name[-5]}", observed)
+    assert store.held({name: f"key of {name[-5]}" for name in names}) == set(names)
+    assert len(list((tmp_path / "part").iterdir())) == 2
+
+
+def test_names_that_fit_are_kept_as_they_are():
+    assert kept_name(f"part/{'x' * 237}") == f"part/{'x' * 237}.npz"
+    assert len(kept_name("x" * 238)) == 237 + len(".npz")
+
+
+class Listed(MemoryFileSystem):
+    """A store of a hundred files in one folder, whose listing is kept, and which counts the questions after a file."""
+
+    protocol = "listed"
+    marked = True
+    asked: ClassVar[list[str]] = []
+
+    def info(self, path, **_):
+        self.asked.append(path)
+        return {"name": path, "size": 3, "type": "file", "ETag": path}
+
+    def list_all(self):
+        marks = [{"ETag": name} if self.marked else {} for name in NAMES]
+        self.dircache["listed://set"] = [
+            {"name": name, "size": 3, "type": "file", **mark} for name, mark in zip(NAMES, marks, strict=True)
+        ]
+
+
+NAMES = [f"listed://set/{number}.mp4" for number in range(100)]
+
+
+@pytest.mark.parametrize(("marked", "asked"), [(True, 1), (False, len(NAMES))], ids=["as_info_has", "without_marks"])
+def test_a_listing_is_read_once_and_not_searched_for_every_file(monkeypatch, marked, asked):
+    """Non-regression test: fsspec reads the listing of a folder from its start for each of the folder's files."""
+    fsspec.register_implementation("listed", Listed, clobber=True)
+    monkeypatch.setattr(Listed, "marked", marked)
+    monkeypatch.setattr(Listed, "asked", [])
+    fs = fsspec.filesystem("listed")
+    fs.list_all()
+    store = ObservationStore("")
+    keys = [store.key(name, 9.0) for name in NAMES]
+    assert len(fs.asked) == asked
+    assert keys == [ObservationStore("").key(name, 9.0) for name in NAMES]
 
 
 def test_a_store_that_fails_in_its_own_way_costs_no_row(make_clip, tmp_path, monkeypatch):
