@@ -16,12 +16,14 @@ from ensemble.missingness import is_unusable, unmeasured_families
 from ensemble.model import Model
 from ensemble.training_set import family_of
 from ensemble.wording import (
+    LITTLE_DETAIL,
     NO_SPEECH,
     NO_VIDEO,
     NO_VIDEO_CUE,
     NOTE,
     NOTE_AUDIO_ONLY,
     NOTE_FACES,
+    NOTE_NO_DETAIL,
     NOTE_NO_SPEECH,
     NOTE_NOTHING,
     NOTE_PEAK,
@@ -44,6 +46,7 @@ CONTEXT_FAMILIES = frozenset({"quality"})
 EYES_PX = "quality.iod_px"
 FACE_WIDTH_IOD = 2.3  # from ear to ear (jaw points 0 and 16) over the distance of the eyes: median of every 24th copy
 SEEN = "quality.clip_share"
+FINE_DETAIL = "quality.noise_imm_face_med"
 # A convention: of the 282 research clips one in twenty is under 1.1 s, none under 0.76 s; the face networks score up to
 # eight faces of a clip.
 SHORT_S, FEW_FRAMES = 1.0, 8
@@ -95,6 +98,8 @@ class Verdict:
         Whether most of the analysed images of the main face are identical.
     has_peak
         Whether every face network scores one image of the main face far above the median of its images.
+    lacks_detail
+        Whether the main face has hardly any fine detail, as one that was blurred or pixelated.
     log_odds_limit
         Log-odds that the model's bound takes away from the sum of ``base`` and ``contributions``; 0 within the bounds.
     """
@@ -115,6 +120,7 @@ class Verdict:
     seen_share: float | None = None
     still: bool = False
     has_peak: bool = False
+    lacks_detail: bool = False
     log_odds_limit: float = 0.0
 
     @property
@@ -177,7 +183,7 @@ class Verdict:
         audio = [NOTE_AUDIO_ONLY.format(why=NO_VIDEO_CUE)] if self._only_heard else []
         faces = [self.faces_note] if self.faces_note else []
         peak = [NOTE_PEAK] if self.has_peak and self.verdict != LIKELY_FAKE else []
-        return [*audio, *faces, *peak, *self.little_notes, *self._of_small_face, NOTE]
+        return [*audio, *faces, *peak, *self.little_notes, *self._of_small_face, *self.detail_notes, NOTE]
 
     @property
     def main_face(self) -> str:
@@ -231,6 +237,11 @@ class Verdict:
         return [wording.of_small_face(self.face_width_px)]
 
     @property
+    def detail_notes(self) -> list[str]:
+        """The caveat for a video part that rests on a face with hardly any fine detail."""
+        return [NOTE_NO_DETAIL] if self.lacks_detail and self._video_counts else []
+
+    @property
     def little_notes(self) -> list[str]:
         """The caveats for a number, or its video part, that rests on a short stretch or on one frozen image."""
         if self.duration_s is None or not self._video_counts:
@@ -257,6 +268,7 @@ class Verdict:
             "seen_share": self.seen_share,
             "still": self.still,
             "has_peak": self.has_peak,
+            "lacks_detail": self.lacks_detail,
             "log_odds_base": self.log_odds_base,
             "log_odds_by_family": self.log_odds_by_family,
             "log_odds_unmeasured": self.log_odds_unmeasured,
@@ -319,7 +331,7 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
 
 def _measurements(table: pa.Table) -> list[dict[str, Any]]:
     """Return, for each row, the fields of a :class:`Verdict` that do not depend on a model."""
-    eyes_px, seen, spread = (_defined(table, name) for name in (EYES_PX, SEEN, SHARPNESS_SPREAD))
+    eyes_px, seen, spread, detail = (_defined(table, name) for name in (EYES_PX, SEEN, SHARPNESS_SPREAD, FINE_DETAIL))
     peaks, duration_s = _peaks(table), _defined(table, "duration_s")
     return [
         {
@@ -333,6 +345,7 @@ def _measurements(table: pa.Table) -> list[dict[str, Any]]:
             "seen_share": seen[number],
             "still": _is_held(spread[number]),
             "has_peak": peaks[number],
+            "lacks_detail": _lacks_detail(detail[number]),
         }
         for number, row in enumerate(table.select(list(BASE)).to_pylist())
     ]
@@ -355,6 +368,11 @@ def at_bound(probability: float, clip: float) -> bool:
 def _is_held(sharpness_spread: float | None) -> bool:
     """Whether most images of a face are one frozen image, by the column :data:`SHARPNESS_SPREAD`."""
     return sharpness_spread is not None and sharpness_spread < HELD_SPREAD
+
+
+def _lacks_detail(fine_detail: float | None) -> bool:
+    """Whether a face has hardly any fine detail, by the column :data:`FINE_DETAIL`."""
+    return fine_detail is not None and fine_detail < LITTLE_DETAIL
 
 
 def _peaks(table: pa.Table) -> list[bool]:

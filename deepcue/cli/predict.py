@@ -29,6 +29,7 @@ from ensemble.wording import (
     NOTE,
     NOTE_FACES_OF_LIST,
     NOTE_LITTLE_OF_LIST,
+    NOTE_NO_DETAIL_OF_LIST,
     NOTE_NO_FINDING,
     NOTE_NOTHING,
     model_line,
@@ -183,7 +184,8 @@ def _list_notes(verdicts: Sequence[Verdict]) -> list[str]:
     several = [verdict for verdict in measured_ones if verdict.n_faces > 1]
     faces = [NOTE_FACES_OF_LIST.format(main_face=verdict.main_face) for verdict in several[:1]]
     little = [NOTE_LITTLE_OF_LIST] if any(verdict.little_notes for verdict in measured_ones) else []
-    return [*faces, *little, NOTE]
+    detail = [NOTE_NO_DETAIL_OF_LIST] if any(verdict.detail_notes for verdict in measured_ones) else []
+    return [*faces, *little, *detail, NOTE]
 
 
 def only_clip(arguments: argparse.Namespace) -> ClipEntry | None:

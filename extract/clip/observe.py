@@ -19,6 +19,7 @@ from extract.clip.frame import FULL_LEVELS, Frame
 from extract.clip.track_choice import one_per_person
 from extract.clip.track_linking import MAX_GAP_S, linked
 from extract.clip.tracks import TrackBuilder, Tracker
+from features.measures.series import held_samples
 from features.networks.dlib_models import EMBEDDING_DIMENSIONS
 from features.networks.face_embedding import with_embeddings
 from features.observation import AUDIO_RATE_HZ, Observation, Track
@@ -35,6 +36,7 @@ MIN_TRACK_S = 1.0  # minimum length of a face track; half the clip where the cli
 MIN_SHOT_S = 0.45  # of a track in a clip that is cut so fast that no track lasts MIN_TRACK_S; holds two detections
 MIN_FACE_PX = 24.0
 MAX_TRACKS = 3
+STILL_SHARE, STILL_WEIGHT = 0.8, 0.25  # a face held still for so much of its track is a photo, and counts so much less
 
 
 class Footage(Protocol):
@@ -295,7 +297,7 @@ def _is_cut(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
 def _tracks(
     builders: list[TrackBuilder], times: NDArray[np.float64], cuts: list[int], *, identities: bool
 ) -> tuple[tuple[Track, ...], int]:
-    """Return the face tracks that are kept, the main one first (by duration times area), and the number of candidates.
+    """Return the face tracks that are kept, the main one first (see :func:`_lasting`), and the number of candidates.
 
     With identities, each person's first track precedes every person's second. Where the clip is cut so fast that no
     track lasts long enough, a person's shots are joined across any gap, and shorter tracks are kept.
@@ -311,15 +313,25 @@ def _tracks(
 
 
 def _lasting(tracks: list[Track], times: NDArray[np.float64], *, least_s: float) -> list[Track]:
-    """Return the tracks of large enough faces that last ``least_s``, by duration times area, the largest first."""
+    """Return the tracks of large enough faces that last ``least_s``, by duration times area, the largest first.
+
+    A face that never moves, as on a poster, a print or a photo laid over the video, counts a quarter, so that a person
+    beside it is the main face.
+    """
     kept: list[tuple[float, Track]] = []
     for track in tracks:
         seen = np.isfinite(track.landmarks[:, 0, 0])
         lasts = float(times[track.frame_index[-1]] - times[track.frame_index[0]])
         sides = np.maximum(track.box[:, 2] - track.box[:, 0], track.box[:, 3] - track.box[:, 1])
         if seen.any() and lasts >= least_s and np.median(sides) >= MIN_FACE_PX:
-            kept.append((float(seen.sum() * np.median(sides) ** 2), track))
+            weight = STILL_WEIGHT if _is_photo(track, times) else 1.0
+            kept.append((float(weight * seen.sum() * np.median(sides) ** 2), track))
     return [track for _, track in sorted(kept, key=lambda item: -item[0])]
+
+
+def _is_photo(track: Track, times: NDArray[np.float64]) -> bool:
+    """Whether a face is held still for nearly all of its track."""
+    return bool(held_samples(track, times_s=times[track.frame_index]).mean() >= STILL_SHARE)
 
 
 def _notes(n_followed: int, n_faces: int) -> list[str]:

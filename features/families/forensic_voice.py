@@ -7,8 +7,11 @@ speech-to-speech translation and text-to-speech, and on bona fide speech, both a
 noises, splices and band limits: see :mod:`training.voice` and docs/MODEL_CARD.md. Systems whose speech is as varied as
 recorded speech, and synthesis by rules, may go undetected.
 
-Confounds: there is no speech detector in front of it. Everything within 15 dB of the loud parts of the audio is scored,
-so a tone, mains hum, music and steady noise also get a logit, which means nothing. A constant offset (DC) as large as
+Audio that does not change (mains hum, a tone, steady noise: :func:`features.measures.voice_measures.is_steady`) is not
+scored.
+
+Confounds: there is no other speech detector in front of it. Everything within 15 dB of the loud parts of the audio is
+scored, so music and noise that comes and goes also get a logit, which means nothing. A constant offset (DC) as large as
 the RMS lowered the logits of three clips by 0.25 to 0.49, one of a tenth by at most 0.13. The same speech reversed in
 time got logits that differ by 0.06 to 0.34.
 """
@@ -18,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from features.evidence import Series
-from features.measures.voice_measures import clip_cues
+from features.measures.voice_measures import clip_cues, is_steady
 from features.networks.speech_model import MAX_LOGIT, VoiceModel
 from features.networks.weights import kept_in_memory, weights_file
 from features.observation import AUDIO_RATE_HZ, Observation, Track
@@ -42,8 +45,8 @@ COLUMNS = (
         f"{NAME}.valid_share",
         range=(0.0, 1.0),
         direction="covariate",
-        description="1 if at least 0.3 s of the audio are within 15 dB of its loud parts, speech or not, and the "
-        "weights are there, else 0.",
+        description="1 if at least 0.3 s of the audio are within 15 dB of its loud parts, speech or not, the audio "
+        "is more than a hum, tone or steady noise, and the weights are there, else 0.",
     ),
 )
 
@@ -54,8 +57,8 @@ _model = kept_in_memory(VoiceModel.load)
 def window_series(observation: Observation, track: Track | None) -> dict[str, Series]:
     """Return the series ``forensic_voice.logit``: one window of 3 s per second, or all the audio if it is shorter.
 
-    The value is NaN for a window with under 0.3 s of speech; the result is empty if all windows are, or without
-    weights. The column is the same model's logit of the whole audio as one window.
+    The value is NaN for a window with under 0.3 s of speech or of steady sound; the result is empty if all windows are,
+    or without weights. The column is the same model's logit of the whole audio as one window.
 
     Raises
     ------
@@ -69,7 +72,8 @@ def window_series(observation: Observation, track: Track | None) -> dict[str, Se
     starts = np.arange(0, max(len(audio) - size, 0) + 1, hop)
     windows = [audio[start : start + size] for start in starts]
     model = _model(file)
-    values = [model.logit(inputs) if (inputs := model.inputs(window)) else np.nan for window in windows]
+    measured = [None if is_steady(window) else model.inputs(window) for window in windows]
+    values = [model.logit(inputs) if inputs is not None else np.nan for inputs in measured]
     if not np.isfinite(values).any():
         return {}
     middles_s = (starts + np.array([len(window) for window in windows]) / 2) / AUDIO_RATE_HZ
@@ -80,7 +84,7 @@ def window_series(observation: Observation, track: Track | None) -> dict[str, Se
 
 @family(NAME, version=5, needs={"sound", "weights"}, columns=COLUMNS, series=window_series)
 def measure(observation: Observation, track: Track | None) -> dict[str, float]:
-    """Measure the clip's audio, whoever speaks; NaN without audio, with under 0.3 s of speech, or without weights.
+    """Measure the clip's audio, whoever speaks; NaN in steady sound, with under 0.3 s of speech, or without weights.
 
     Raises
     ------

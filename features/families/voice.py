@@ -12,6 +12,7 @@ Measured over speech frames, those within 15 dB of the loud ones: clips of a sec
 count from. Pauses are closed up: the frame before one and the frame after it count as neighbours in ``flux_med``.
 ``fast*`` and ``very_fast*`` are of every frame, since closing up pauses would make changes of its own: how long pauses
 are, and the noise in them, counts there. Digital silence of 50 ms or more is cut out before anything is measured.
+Audio that does not change (hum, a tone, steady noise) is not measured.
 Nothing depends on the level of the recording. Pitch, jitter and shimmer are not measured: to follow pitch
 (pYIN) costs as much as to decode the clip.
 
@@ -111,7 +112,8 @@ COLUMNS = (
     ),
     _column(
         "valid_share",
-        "1 if at least 0.3 s of the clip's audio are within 15 dB of its loud parts, speech or not, else 0.",
+        "1 if at least 0.3 s of the clip's audio are within 15 dB of its loud parts, speech or not, and the audio is "
+        "more than a hum, tone or steady noise, else 0.",
         range=(0, 1), direction="covariate",
     ),
 )  # fmt: skip
@@ -119,6 +121,6 @@ COLUMNS = (
 
 @family("voice", version=2, needs={"sound"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track | None) -> dict[str, float]:
-    """Measure the clip's audio, whoever speaks; all NaN without audio or with under 0.3 s of speech."""
+    """Measure the clip's audio, whoever speaks; all NaN without audio, in steady sound, or below 0.3 s of speech."""
     values = clip_cues(observation)
     return complete_row(COLUMNS, values | {"valid_share": float(bool(values))})

@@ -68,11 +68,23 @@ def distinct(observation: Observation, track: Track) -> NDArray[np.int64]:
 
 
 def held(observation: Observation, track: Track) -> NDArray[np.bool_]:
+    """Return :func:`held_samples` of a track of an observation."""
+    return held_samples(track, times_s=observation.times_s[track.frame_index])
+
+
+def held_samples(track: Track, *, times_s: F64) -> NDArray[np.bool_]:
     """[m] true for the track's samples that hold a still for a second or more, except the first of each still.
 
     A freeze frame that was encoded again has no equal frames, but nothing in the face moves: of each step, nine in ten
     points that optical flow follows move by less than a thousandth of the face's side, and the face's sharpness
     usually (median) changes by less than 0.2 %.
+
+    Parameters
+    ----------
+    track : Track
+        Of m samples.
+    times_s : ndarray of shape (m,)
+        Presentation times of the samples.
     """
     still = np.zeros(len(track), dtype=bool)
     moved = np.linalg.norm(track.flow[1:].astype(np.float64) - track.landmarks[:-1], axis=2)
@@ -80,7 +92,6 @@ def held(observation: Observation, track: Track) -> NDArray[np.bool_]:
     reached = (moved <= HELD_STEP * np.median(track.box[:, 2] - track.box[:, 0])) & followed
     still[1:] = (reached.sum(axis=1) >= HELD_POINTS * followed.sum(axis=1)) & followed.any(axis=1)
     edges = np.flatnonzero(np.diff(np.r_[False, still, False]))
-    times_s = observation.times_s[track.frame_index]
     for first, after in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         sharpness = track.sharpness[first - 1 : after, 0]
         constant = np.median(np.abs(np.diff(sharpness))) <= HELD_SHARPNESS * np.median(sharpness)

@@ -332,9 +332,9 @@ def test_a_clip_that_is_not_at_its_url_is_an_error(tmp_path, capsys):
 
 
 def two_clips():
-    """Verdicts on two clips of one moving face that is there throughout."""
+    """Verdicts on two clips of one moving face, with all its detail, that is there throughout."""
     made = judged([0.0, 1.0], {name: [0.0] * 2 for name in FAMILIES})
-    return [dataclasses.replace(one, still=False, seen_share=1.0) for one in made]
+    return [dataclasses.replace(one, still=False, lacks_detail=False, seen_share=1.0) for one in made]
 
 
 def test_a_list_says_that_some_numbers_rest_on_little():
@@ -342,6 +342,8 @@ def test_a_list_says_that_some_numbers_rest_on_little():
     short = dataclasses.replace(two, n_frames=3, duration_s=0.12)
     assert predict._list_notes([one, short]) == [wording.NOTE_LITTLE_OF_LIST, wording.NOTE]
     assert predict._list_notes([one, dataclasses.replace(short, verdict=verdict.NOTHING)]) == [wording.NOTE]
+    blurred = dataclasses.replace(one, lacks_detail=True)
+    assert predict._list_notes([one, blurred]) == [wording.NOTE_NO_DETAIL_OF_LIST, wording.NOTE]
 
 
 def test_a_list_says_which_face_counts_where_a_clip_has_several():

@@ -1,5 +1,6 @@
 import json
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,6 +9,7 @@ from toy_model import FAMILIES, UNREADABLE, FakeModel, toy_table
 from ensemble import verdict, wording
 from ensemble.missingness import SENTENCES
 from features.errors import TableError
+from features.families.quality import patch_columns
 from features.reasons import Reason
 
 
@@ -224,6 +226,31 @@ def test_frozen_image_has_a_note(spread, said):
     table = with_values(quality__blur_lap_face_mad=spread, quality__clip_share=1.0)
     (one,) = verdict.judge(FakeModel([-0.5], {name: [0.0] for name in FAMILIES}), table)
     assert (wording.NOTE_STILL in one.notes) == said
+
+
+@pytest.mark.parametrize(("detail", "said"), [(0.08, True), (0.29, True), (0.31, False), (float("nan"), False)])
+def test_face_without_detail_has_a_note(detail, said):
+    """A genuine face that was blurred beyond recognition had P(FAKE) 0.95, without a caveat."""
+    table = with_values(quality__noise_imm_face_med=detail, quality__clip_share=1.0)
+    (one,) = verdict.judge(FakeModel([3.0], {name: [0.0] for name in FAMILIES}), table)
+    assert (wording.NOTE_NO_DETAIL in one.notes) == said
+    assert one.as_dict()["lacks_detail"] == said
+
+
+def hidden(image, how, side=128):
+    """The middle of a face [side, side] of an image, blurred or pixelated as faces are to hide them."""
+    face = cv2.cvtColor(image[60:188, 160:288], cv2.COLOR_RGB2GRAY)
+    if how == "blurred":
+        return cv2.GaussianBlur(face, (0, 0), 0.06 * side)
+    cells = cv2.resize(face, (10, 10), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cells, (side, side), interpolation=cv2.INTER_NEAREST) if how == "pixelated" else face
+
+
+@pytest.mark.parametrize(("how", "lacks"), [("blurred", True), ("pixelated", True), ("as it is", False)])
+def test_hidden_faces_lack_detail(portrait, how, lacks):
+    patches = [hidden(portrait, how)] * 8
+    values = patch_columns(patches, place="face", luma_levels=(0, 255))
+    assert verdict._lacks_detail(values["noise_imm_face_med"]) == lacks
 
 
 @pytest.mark.parametrize(

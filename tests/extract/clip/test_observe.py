@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import av
 import cv2
 import numpy as np
@@ -7,7 +9,7 @@ from clip_maker import frames_of, write_clip
 from extract.clip.decode import ClipReader
 from extract.clip.face_recorder import FaceRecorder
 from extract.clip.frame import Frame
-from extract.clip.observe import Observer
+from extract.clip.observe import Observer, _lasting
 from features import observation
 
 
@@ -68,6 +70,32 @@ def test_two_people_are_two_tracks_and_neither_jumps(observer, portrait, tmp_pat
         centre = track.landmarks.mean(axis=1)[:, 0]
         assert np.ptp(centre) < 20
     assert abs(observed.tracks[0].landmarks[0].mean() - observed.tracks[1].landmarks[0].mean()) > 50
+
+
+def beside_a_photo(portrait):
+    """Frames of a portrait of 240 px that moves, with a still one of 320 px on its right."""
+    photo = cv2.resize(portrait, (320, 320), interpolation=cv2.INTER_AREA)
+    images = []
+    for moving in frames_of(portrait, 40, (320, 240)):
+        image = np.full((320, 640, 3), 90, np.uint8)
+        image[:240, :320], image[:, 320:] = moving, photo
+        images.append(image)
+    return images
+
+
+def test_the_main_face_is_not_a_photo_beside_a_person(observer, portrait):
+    """Non-regression test: a face printed on a shirt, a little larger than the speaker's, was the main face."""
+    observed = observer.observe(Resized(beside_a_photo(portrait)))
+    person, photo = observed.tracks
+    assert np.nanmean(person.landmarks[:, :, 0]) < 320 < np.nanmean(photo.landmarks[:, :, 0])
+    assert _lasting([photo, person], observed.times_s, least_s=1.0) == [person, photo]
+    large = replace(photo, box=2.5 * photo.box)  # more than four times the area of the person's face
+    assert _lasting([person, large], observed.times_s, least_s=1.0) == [large, person]
+
+
+def test_a_photo_alone_is_the_main_face(observer, portrait):
+    image = cv2.resize(portrait, (320, 320), interpolation=cv2.INTER_AREA)
+    assert len(observer.observe(Resized([image] * 40)).tracks) == 1
 
 
 def test_a_face_that_leaves_is_not_believed_any_longer(observer, portrait, tmp_path):
