@@ -330,7 +330,7 @@ def test_two_averages_of_one_network_come_with_the_reason(tmp_path):
         ("iod", "inter-ocular distances"),
         ("log10", "powers of ten (log10)"),
         ("L* difference", "difference in L* (lightness), above 0 where the first is lighter"),
-        ("1", "pure number"),
+        ("deg", "degrees"),
         ("dB", "dB"),
     ],
 )
