@@ -64,7 +64,7 @@ def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
     if families := verdict.log_odds_by_family:
         lines += ["", "  contributions of the cue families, in log-odds", f"  {'':<18}{'REAL':>{BAR_WIDTH + 9}} | FAKE"]
         parts = families | ({"(not measured)": verdict.log_odds_unmeasured} if verdict.unmeasured else {})
-        largest = max(map(abs, parts.values())) or 1.0
+        largest = max(1.0, *map(abs, parts.values()))  # so that small contributions have short bars
         lines += [_bar_line(name, z, largest, mark) for name, z in parts.items()]
         lines.append(f"  {'base value':<18}{verdict.base:>+8.2f}")
         if abs(verdict.log_odds_limit) >= LEAST_SHOWN:
