@@ -30,9 +30,10 @@ def dataset_facts(table: pa.Table, oof: OutOfFold) -> list[tuple[str, str]]:
     durations = np.array([x for x in table.column("duration_s").to_pylist() if x is not None and np.isfinite(x)])
     tracks = Counter(min(int(n or 0), 3) for n in table.column("n_faces").to_pylist())
     n_labelled, n_fake = len(oof.y), int(oof.y.sum())
+    percent = 100 * n_fake / n_labelled
     facts = [
         ("Clips", f"{table.num_rows}"),
-        ("with a label", f"{n_labelled}: {n_labelled - n_fake} REAL, {n_fake} FAKE ({100 * n_fake / n_labelled:.0f} %)"),
+        ("with a label", f"{n_labelled}: {n_labelled - n_fake} REAL, {n_fake} FAKE ({percent:.0f} %)"),
         ("Groups that are never split", f"{n_groups}, of which {both} hold both labels"),
         ("Clips in the largest group", f"{int(sizes.max())}"),
     ]

@@ -261,7 +261,7 @@ def lane(
 def _why_context(series: Series, family: str, used: set[str]) -> str:
     if not series.evidence:
         return "context"
-    return "" if family in used else "context: not used by the model"
+    return "" if family in used else "context: not read by the model"
 
 
 def _scales(owners: Iterable[Mapping[str, Series]]) -> dict[str, tuple[float, float, float]]:

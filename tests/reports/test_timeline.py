@@ -168,7 +168,7 @@ def test_audio_before_the_first_frame_is_not_drawn_at_the_left_edge():
 
 def test_series_of_families_that_the_model_does_not_read_are_context():
     assert lane_of([0, 1], [0, 1]).context == ""
-    assert lane_of([0, 1], [0, 1], used=()).context == "context: not used by the model"
+    assert lane_of([0, 1], [0, 1], used=()).context == "context: not read by the model"
     assert lane_of([0, 1], [0, 1], evidence=False).context == "context"
     drawn = timeline.timeline(clip_evidence(), USED)
     (person, audio) = drawn.groups
