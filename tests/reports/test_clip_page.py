@@ -413,6 +413,17 @@ def test_how_well_the_model_ranks_is_said_of_clips_whose_images_count(tmp_path):
         assert ("scored the fake above the genuine clip in 76 of 100 pairs" in text) == is_said
 
 
+def test_a_clip_without_lanes_and_player_has_no_slider(tmp_path):
+    """It moved nothing, and its frames were links that led nowhere."""
+    evidence = replace(clip_evidence(n_people=0, audio=False), audio={})
+    page = Page(page_of(tmp_path, one=replace(verdict(0.5, n_faces=0), verdict=NOTHING), evidence=evidence))
+    assert page.all("img")
+    assert not page.all("input")
+    assert not [one for one in page.all("a") if "data-seconds" in one]
+    served = Served("/assets/", player="<video id=v></video>")
+    assert Page(page_of(tmp_path, evidence=evidence, served=served)).all("input")
+
+
 def test_a_file_that_could_not_be_read_has_no_finding(tmp_path):
     why = "no video or audio that FFmpeg can open"
     one = replace(
