@@ -20,12 +20,12 @@ import pyarrow as pa
 
 from ensemble.missingness import SENTENCES, unmeasured_families
 from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, SAID_BY_STATUS, Verdict
-from ensemble.wording import NOTE_NO_FINDING, model_line
+from ensemble.wording import NOTE_NO_FINDING, model_line, track_record
 from features.checksums import sha256_of
 from features.discovery import families
 from features.evidence import ClipEvidence, Person
 from features.reasons import Reason
-from features.spec import is_share, lacking
+from features.spec import AUDIO_ONLY, family_modules, is_share, lacking
 from features.table import description, feature_columns, table_families
 from reports import norms
 from reports.base_rates import base_rates, odds_in_words
@@ -50,6 +50,7 @@ NOTE_APART = (
     "No two of the tracked faces are seen at the same time: they may be several people, or one person in several "
     "shots. Person 1 is the main face. {main_face} Look at all of them."
 )
+LEAST_NAMED, MOST_NAMED = 0.1, 3  # of the contributions beside the verdict: log-odds, and families on each side
 MUCH = 0.8  # fraction of the clip: the page reports if tracked faces are seen for less
 
 
@@ -192,6 +193,9 @@ def clip_context(
         "faces": faces,
         "what_happened": what_happened(verdict),
         "notes": notes(verdict, evidence),
+        "main_contributions": main_contributions(verdict),
+        "least_named": LEAST_NAMED,
+        "track_record": _track_record(verdict, manifest),
         "evidence": evidence,
         "odds": odds_in_words(verdict.probability, at_bound=verdict.at_bound),
         "rates": base_rates(verdict.probability, manifest),
@@ -203,7 +207,7 @@ def clip_context(
         "central": CENTRAL,
         "positions": _positions(facts, evidence, columns_read(manifest)),
         "versions": _versions(facts, evidence),
-        "unmeasured": _unmeasured(facts, verdict, evidence, used),
+        "unmeasured": _grouped(_unmeasured(facts, verdict, evidence, used)),
         "checksums": _checksums(folder, facts),
         "served": served,
         "css": "" if served.assets else static_text("clip.css"),
@@ -237,6 +241,24 @@ def _not_there(verdict: Verdict) -> str:
     if verdict.status != "ok" or not n:
         return ""
     return f"; {n} of the {of} {'family' if of == 1 else 'families'} that the model reads had nothing to measure"
+
+
+def main_contributions(verdict: Verdict) -> list[tuple[str, list[tuple[str, float]]]]:
+    """Return the largest contributions on each side (``FAKE`` or ``REAL``, families, log-odds), the larger side first.
+
+    A side without a contribution of :data:`LEAST_NAMED` is left out.
+
+    >>> of_model = {"blink": -0.61, "voice": 0.2, "texture": 0.04}
+    >>> main_contributions(Verdict("a.mp4", 0.4, "uncertain", "ok", "", 1, 9.0, 225, 0.0, of_model))
+    [('REAL', [('blink', -0.61)]), ('FAKE', [('voice', 0.2)])]
+    """
+    ordered = sorted(verdict.log_odds_by_family.items(), key=lambda part: -abs(part[1]))
+    named = [(name, z) for name, z in ordered if abs(z) >= LEAST_NAMED]
+    sides = [
+        ("FAKE", [(name, z) for name, z in named if z > 0][:MOST_NAMED]),
+        ("REAL", [(name, z) for name, z in named if z < 0][:MOST_NAMED]),
+    ]
+    return sorted(filter(lambda side: side[1], sides), key=lambda side: -sum(abs(z) for _, z in side[1]))
 
 
 def not_covered(evidence: ClipEvidence) -> str:
@@ -325,6 +347,22 @@ def _unmeasured(
     return sorted(
         ((name, why, name in used) for name, why in reasons.items()), key=lambda entry: (not entry[2], entry[0])
     )
+
+
+def _track_record(verdict: Verdict, manifest: Mapping[str, Any]) -> str:
+    """Return how well the model ranks clips; empty where it describes other evidence than this clip's."""
+    known = verdict.log_odds_by_family.keys() & set(family_modules())
+    with_images = any(not family.needs <= AUDIO_ONLY for family in families(known))
+    is_synthetic = manifest.get("summary", {}).get("synthetic", False)
+    return track_record(manifest) if with_images and not is_synthetic else ""
+
+
+def _grouped(unmeasured: Sequence[tuple[str, str, bool]]) -> list[tuple[list[str], str, bool]]:
+    """Return the families that share a reason, the reason, and whether the model uses them."""
+    groups: dict[tuple[str, bool], list[str]] = {}
+    for name, why, used in unmeasured:
+        groups.setdefault((why, used), []).append(name)
+    return [(names, why, used) for (why, used), names in groups.items()]
 
 
 def _of_other_families(evidence: ClipEvidence, *, silent: bool, blind: bool) -> dict[str, str]:

@@ -108,7 +108,7 @@ def _ranking(stack: Mapping[str, Any]) -> list[Finding]:
         return []
     score = f"AUC {area['value']:.3f} ({area['low']:.3f} to {area['high']:.3f})"
     if area["low"] > 0.5:
-        fraction = f"in {area['value']:.0%} of random pairs the FAKE scores above the REAL"
+        fraction = f"in {100 * area['value']:.0f} % of random pairs the FAKE scores above the REAL"
         return [Finding("good", f"It ranks clips better than chance: {score}; {fraction}.")]
     return [Finding("open", f"Its ranking is not shown to be better than chance: {score}.")]
 
@@ -195,7 +195,7 @@ def _cautions(summary: Mapping[str, Any], one_sided: float) -> list[Finding]:
         result.append(Finding("note", text))
     if one_sided > LARGE_SOURCE_FRACTION:
         text = (
-            f"{one_sided:.0%} of the clips come from sources that hold one class only: a score over all clips "
+            f"{100 * one_sided:.0f} % of the clips come from sources that hold one class only: a score over all clips "
             "together measures the source as much as the forgery."
         )
         result.append(Finding("note", text))

@@ -16,7 +16,7 @@ from features.discovery import describe
 from features.file_names import printable
 from reports.base_rates import in_counts
 from reports.cue_titles import family_title
-from reports.series_words import unit_in_words
+from reports.series_words import short, unit_in_words
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 STATIC = Path(__file__).resolve().parent / "static"
@@ -107,15 +107,6 @@ def signed(value: float) -> str:
     ('+0.00', '−0.01')
     """
     return f"{value if abs(value) >= 0.005 else 0.0:+.2f}".replace("-", "−")
-
-
-def short(value: float) -> str:
-    """A number with its sign and one digit.
-
-    >>> short(-1.26), short(0.02)
-    ('−1.3', '0.0')
-    """
-    return f"{value:+.1f}".replace("-", "−") if abs(value) >= 0.05 else "0.0"
 
 
 def interval(score: Mapping[str, Any] | Score | None, digits: int = 3) -> str:

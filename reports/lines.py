@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 def scale_of(values: Floats, unit: str) -> tuple[float, float, float]:
     """Round ends of an axis that holds all values, and the step of its ticks.
 
-    Log-odds are symmetric about 0 and reach at least :data:`LEAST_LOG_ODDS`; quantities that are never negative start
-    at 0.
+    Log-odds are symmetric about 0 and reach at least :data:`LEAST_LOG_ODDS`. Every other axis holds 0, so that a small
+    change of a large value looks small, and lanes of different clips can be compared.
 
     >>> scale_of(np.array([0.2, 0.9]), "1"), scale_of(np.array([0.4, -4.2]), "log-odds")
     ((0.0, 1.0, 0.5), (-5.0, 5.0, 5.0))
@@ -34,11 +34,18 @@ def scale_of(values: Floats, unit: str) -> tuple[float, float, float]:
     if not len(finite):
         return 0.0, 1.0, 1.0
     low, high = min(0.0, float(finite.min())), max(0.0, float(finite.max()))
-    if low < 0 and float(finite.max()) < 0:
-        high = float(finite.max())
-    step = nice_step((high - low) / MOST_STEPS or abs(low) or 1.0)
+    step = nice_step((high - low) / MOST_STEPS or 1.0)
     low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     return low, (high if high > low else low + step), step
+
+
+def digits_read(step: float, unit: str) -> int:
+    """Return the digits after the point of a value that is read from an axis: one more than its ticks have.
+
+    >>> digits_read(0.05, "1"), digits_read(1.0, "1"), digits_read(20.0, "dB"), digits_read(15.0, "log-odds")
+    (3, 1, 0, 1)
+    """
+    return 1 if unit == LOG_ODDS else max(0, 1 - math.floor(math.log10(step)))
 
 
 def nice_step(length: float) -> float:

@@ -11,10 +11,12 @@ from features.evidence import Event, Series
 from reports.lines import LOG_ODDS, reach, unbroken
 
 MAX_NAMED_EVENTS = 8
-LEAST_ABOVE = 0.05  # log-odds: lower ones are shown as 0.0 under the faces
+LEAST_ABOVE = 0.05  # log-odds: lower ones are shown as 0.0
 LOOK_ALIKE = {"blink": "a lowered gaze can look the same"}
 UNITS = {
-    "1": "pure number",
+    "1": "",
+    "s": "seconds",
+    "deg": "degrees",
     "log-odds": "log-odds, above 0 towards FAKE",
     "L*": "L*, from 0 (black) to 100 (white)",
     "L* difference": "difference in L* (lightness), above 0 where the first is lighter",
@@ -57,7 +59,7 @@ def peak(series: Series) -> str:
     As in the lane, a value that was measured over a window stands for all of it. What rounds to 0.0 is not above 0.
 
     >>> peak(Series([0.5, 1.0, 1.5, 2.0], [-1.0, 0.4, 2.1, -0.2], unit="log-odds", title="Network"))
-    'highest (2.1) at 1.5 s; above 0 from 1.0 to 1.5 s'
+    'highest (+2.1) at 1.5 s; above 0 from 1.0 to 1.5 s'
     """
     if series.unit != LOG_ODDS or not np.isfinite(series.values).any():
         return ""
@@ -65,9 +67,8 @@ def peak(series: Series) -> str:
     above = np.where(series.values >= LEAST_ABOVE, 1.0, np.nan)
     stretches = [reach(series.times_s, a, b, series.window_s) for a, b in unbroken(series.times_s, above)]
     words = [_stretch(start, end) for start, end in stretches]
-    never = f"never above {0 if series.values[top] <= 0 else LEAST_ABOVE}"
-    when = f"above 0 {_listed(words)} s" if words else never
-    return f"highest ({number(series.values[top])}) {_when(series, top)}; {when}"
+    when = f"above 0 {_listed(words)} s" if words else "never above 0"
+    return f"highest ({short(series.values[top])}) {_when(series, top)}; {when}"
 
 
 def _when(series: Series, n: int) -> str:
@@ -104,10 +105,20 @@ def summary(series: Series) -> str:
     low, high = int(np.nanargmin(series.values)), int(np.nanargmax(series.values))
     count = f"{len(v)} value{'s' if len(v) > 1 else ''}"
     count += f" over {number(series.window_s)} s{' each' if len(v) > 1 else ''}" if series.window_s else ""
-    lowest, highest = (f"{number(series.values[n])} {_when(series, n)}" for n in (low, high))
-    text = f"{series.title}: {count}; median {number(float(np.median(v)))}{unit}, lowest {lowest}, highest {highest}."
+    as_text = short if series.unit == LOG_ODDS else number
+    lowest, highest = (f"{as_text(series.values[n])} {_when(series, n)}" for n in (low, high))
+    text = f"{series.title}: {count}; median {as_text(float(np.median(v)))}{unit}, lowest {lowest}, highest {highest}."
     more = "; ".join(filter(None, [peak(series), events_in_words(series.events)]))
     return f"{text} {more[0].upper()}{more[1:]}." if more else text
+
+
+def short(value: float) -> str:
+    """A number with its sign and one digit after the point, as log-odds are shown.
+
+    >>> short(-1.26), short(0.02)
+    ('−1.3', '0.0')
+    """
+    return f"{value:+.1f}".replace("-", "−") if abs(value) >= LEAST_ABOVE else "0.0"
 
 
 def number(value: float) -> str:

@@ -15,6 +15,7 @@ from ensemble.missingness import unmeasured_families
 from ensemble.out_of_fold import OutOfFold
 from ensemble.training_set import family_of
 from features.table import feature_columns
+from reports.series_words import number
 
 MIN_CLIPS = 2  # of each class, before an AUC is given for a subgroup
 MAX_PARTS = 40  # rows of a table of subgroups, besides the one of all others
@@ -30,9 +31,10 @@ def dataset_facts(table: pa.Table, oof: OutOfFold) -> list[tuple[str, str]]:
     durations = np.array([x for x in table.column("duration_s").to_pylist() if x is not None and np.isfinite(x)])
     tracks = Counter(min(int(n or 0), 3) for n in table.column("n_faces").to_pylist())
     n_labelled, n_fake = len(oof.y), int(oof.y.sum())
+    percent = 100 * n_fake / n_labelled
     facts = [
         ("Clips", f"{table.num_rows}"),
-        ("with a label", f"{n_labelled}: {n_labelled - n_fake} REAL, {n_fake} FAKE ({n_fake / n_labelled:.0%})"),
+        ("with a label", f"{n_labelled}: {n_labelled - n_fake} REAL, {n_fake} FAKE ({percent:.0f} %)"),
         ("Groups that are never split", f"{n_groups}, of which {both} hold both labels"),
         ("Clips in the largest group", f"{int(sizes.max())}"),
     ]
@@ -140,9 +142,9 @@ def terciles(table: pa.Table, oof: OutOfFold, column: str, unit: str = "") -> li
     if not values[known].min() < low < high:
         return []
     named = {
-        f"up to {low:.3g}{unit}": known & (values <= low),
-        f"to {high:.3g}{unit}": known & (values > low) & (values <= high),
-        f"above {high:.3g}{unit}": known & (values > high),
+        f"up to {number(low)}{unit}": known & (values <= low),
+        f"to {number(high)}{unit}": known & (values > low) & (values <= high),
+        f"above {number(high)}{unit}": known & (values > high),
         "not measured": ~known,
     }
     return [_part(name, inside, oof) for name, inside in named.items() if inside.any()]

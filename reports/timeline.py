@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.evidence import ClipEvidence, Event, Series
-from reports.lines import LOG_ODDS, Floats, dots, nice_step, path, scale_of, thinned, widened
+from reports.lines import LOG_ODDS, Floats, digits_read, dots, nice_step, path, scale_of, thinned, widened
 from reports.series_words import events_in_words, number, peak, summary
 
 MAX_BOXES = 900  # of a person: 15 a second over a minute
@@ -72,6 +72,8 @@ class Lane:
     times: list[float]
     values: list[float | None]
     """As drawn; None where the line breaks."""
+    digits: int
+    """Digits after the point of a value that is read from the lane."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,14 @@ class ClipTimeline:
         return {
             "duration_s": self.duration_s,
             "lanes": {
-                lane.name: {"times": lane.times, "values": lane.values, "window_s": lane.window_s} for lane in lanes
+                lane.name: {
+                    "times": lane.times,
+                    "values": lane.values,
+                    "window_s": lane.window_s,
+                    "digits": lane.digits,
+                    "is_signed": lane.zero is not None,
+                }
+                for lane in lanes
             },
             "people": list(self.people),
         }
@@ -245,13 +254,14 @@ def lane(
         summary=summary(series),
         times=[round(float(t), 3) for t in times],
         values=[_rounded(v) for v in values],
+        digits=digits_read(step, series.unit),
     )
 
 
 def _why_context(series: Series, family: str, used: set[str]) -> str:
     if not series.evidence:
         return "context"
-    return "" if family in used else "context: not used by the model"
+    return "" if family in used else "context: not read by the model"
 
 
 def _scales(owners: Iterable[Mapping[str, Series]]) -> dict[str, tuple[float, float, float]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import reports
@@ -23,7 +23,7 @@ from reports.html import probability
 from serve.clips import DONE, PLAYS_CHANGED, PLAYS_FILE, PLAYS_PREVIEW, ClipList, Row
 from serve.folder import CLIP, PAGE, PREVIEW, REPORT, WorkFolder
 from serve.measuring import Measuring
-from serve.pages import list_page, waiting_page
+from serve.pages import list_page, missing_page, waiting_page
 from serve.preview import MP4
 from serve.uploads import Uploads
 
@@ -70,7 +70,7 @@ def application(parts: Parts) -> Starlette:
             Route("/static/{name}", _static),
             Route("/favicon.ico", lambda _: Response(status_code=204)),
         ],
-        exception_handlers={KeyError: _unknown},
+        exception_handlers={KeyError: _unknown, 404: _unknown},
     )
     app.state.parts = parts
     return app
@@ -98,7 +98,7 @@ def _row(request: Request) -> Row:
 def _unknown(request: Request, _: Exception) -> Response:
     if request.url.path.startswith("/api/"):
         return JSONResponse({"error": "there is no such clip"}, 404)
-    return PlainTextResponse("There is no such clip.", 404)
+    return Response(missing_page(), 404, media_type="text/html")
 
 
 def _front(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Pages that are not a report: the list, and the page of a clip that waits, is being measured, or failed."""
+"""Pages that are not a report: the list, a clip that waits, is being measured, or failed, and a missing address."""
 
 from __future__ import annotations
 
@@ -20,3 +20,8 @@ def list_page(max_upload: int) -> str:
 def waiting_page(row: Row) -> str:
     """Return the page of a clip that has no report (yet)."""
     return environment(TEMPLATES).get_template("waiting.html.j2").render(row=row, is_done=row["state"] == DONE)
+
+
+def missing_page() -> str:
+    """Return the page of an address that leads nowhere, with the way back to the list."""
+    return environment(TEMPLATES).get_template("missing.html.j2").render()

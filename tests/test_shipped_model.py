@@ -16,7 +16,7 @@ from ensemble.compatibility import check_families
 from ensemble.learners.late_fusion import CUES, MAX_CUES
 from ensemble.store import load_model
 from ensemble.verdict import NOTHING, judge
-from ensemble.wording import model_line
+from ensemble.wording import model_line, track_record
 from features import discovery
 from features.networks import projection
 from features.networks.weights import WEIGHTS_VARIABLE
@@ -63,6 +63,9 @@ def test_the_score_that_is_said_under_a_verdict_is_that_of_the_results(model):
     reported = model.manifest["reported"]
     assert list(reported["log_loss"].values()) == losses["all"]
     assert reported["constant"] == losses["constant"]
+    areas = {row[0]: row[2] for row in results["rows"]}
+    assert list(reported["auc"].values()) == areas["all"]
+    assert "in 76 of 100 pairs" in track_record(model.manifest)
     line = model_line(model.manifest, SHIPPED_MODEL)
     assert line.endswith(
         "log loss on unseen manipulations and identities 0.580 [0.548, 0.611], of the constant predictor 0.693"

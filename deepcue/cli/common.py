@@ -18,8 +18,10 @@ import logging
 import math
 import os
 import re
+import shutil
 import signal
 import sys
+import textwrap
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +44,7 @@ INTERRUPTED = 128 + signal.SIGINT
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 LOG_EVERY_S = 10.0  # seconds between lines of progress in a file, which keeps all of them
 N_ERRORS = 5  # number of errors that the summary of a run shows
+WIDEST = 110  # characters of a line: longer ones are hard to read
 FAULT_NOTE = "this is a fault of deepcue, not of your input; please report the lines above with `deepcue --version`"
 
 
@@ -73,6 +76,55 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def _get_default_metavar_for_positional(self, action: argparse.Action) -> str:
         return action.dest.upper()
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        r"""Fill paragraphs to the terminal's width; one with an indented line, such as an example, stays as it is.
+
+        >>> print(HelpFormatter("deepcue")._fill_text("One\ntwo\nthree.\n\nexample:\n  deepcue serve", 9, ""))
+        One two
+        three.
+        <BLANKLINE>
+        example:
+          deepcue serve
+        """
+        return "\n\n".join(_filled(paragraph, width, indent) for paragraph in text.strip("\n").split("\n\n"))
+
+
+def _filled(paragraph: str, width: int, indent: str) -> str:
+    lines = paragraph.splitlines()
+    if any(line.startswith(" ") for line in lines):
+        return "\n".join(indent + part for line in lines for part in _item(line, width - len(indent)))
+    return "\n".join(wrapped(" ".join(lines), width, first=indent))
+
+
+def _item(line: str, width: int) -> list[str]:
+    """Break the text of a list of names and texts in its own column; another line stays as it is."""
+    item = re.fullmatch(r"( +\S+ {2,})(\S.*)", line)
+    return wrapped(item[2], width, first=item[1], rest=" " * len(item[1])) if item else [line]
+
+
+def wrapped(text: str, width: int | None, *, first: str = "", rest: str | None = None) -> list[str]:
+    """Break a sentence into lines of a terminal; None leaves it in one line.
+
+    Parameters
+    ----------
+    text
+        Without line breaks.
+    width
+        Of a line, in characters; words are never broken.
+    first, rest
+        Before the first line and before the others; ``rest`` is ``first`` by default.
+    """
+    if width is None:
+        return [first + text]
+    after = first if rest is None else rest
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=after, **options) or [first]
+
+
+def terminal_width() -> int | None:
+    """Return the width of the terminal that stdout is, at most :data:`WIDEST`; None for a file or a pipe."""
+    return min(shutil.get_terminal_size().columns, WIDEST) if sys.stdout.isatty() else None
 
 
 class Parser(argparse.ArgumentParser):

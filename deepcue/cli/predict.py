@@ -13,7 +13,7 @@ import datetime
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,34 +51,45 @@ if TYPE_CHECKING:
 EXAMPLE = "deepcue predict clip.mp4 --report clip.html"
 
 BAR_WIDTH = 16
+INDENT = "  "
 LEAST_SHOWN = 0.005  # log-odds: a smaller one is printed as 0 and has no bar
 
 
-def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
-    """Return the lines that are printed for one clip."""
+def clip_lines(verdict: Verdict, *, mark: str = "█", width: int | None = None) -> list[str]:
+    """Return the lines that are printed for one clip, sentences broken at ``width`` characters if it is given."""
     lines = [
         printable(verdict.filename),
         f"  P(FAKE) = {_probability(verdict)}   {verdict.verdict}",
         f"  {_summary(verdict)}",
     ]
     if verdict.messages:
-        lines.append(f"  warnings: {'; '.join(verdict.messages)}")
+        lines += common.wrapped(f"warnings: {'; '.join(verdict.messages)}", width, first=INDENT)
     if families := verdict.log_odds_by_family:
         lines += ["", "  contributions of the cue families, in log-odds", f"  {'':<18}{'REAL':>{BAR_WIDTH + 9}} | FAKE"]
         parts = families | ({"(not measured)": verdict.log_odds_unmeasured} if verdict.unmeasured else {})
-        largest = max(map(abs, parts.values())) or 1.0
+        largest = max(1.0, *map(abs, parts.values()))  # so that small contributions have short bars
         lines += [_bar_line(name, z, largest, mark) for name, z in parts.items()]
         lines.append(f"  {'base value':<18}{verdict.base:>+8.2f}")
         if abs(verdict.log_odds_limit) >= LEAST_SHOWN:
             lines.append(f"  {'limit of the model':<18}{verdict.log_odds_limit:>+8.2f}")
         lines.append(f"  {'sum':<18}{verdict.log_odds:>+8.2f} {verdict.bound}".rstrip())
         described = {name: describe(name) for name in families}
-        lines += ["", "  what each measures", *(f"  {name:<18}{text}" for name, text in described.items() if text)]
+        lines += ["", "  what each measures", *_described(described, width)]
     if verdict.unmeasured and verdict.verdict != NOTHING:  # else the warnings already say what was wrong
         lines += ["", "  could not be measured"]
-        lines += [f"  {name:<18}{reason}" for name, reason in verdict.unmeasured.items()]
+        lines += _described(verdict.unmeasured, width)
     notes = (NOTE_NO_FINDING if note == NOTE_NOTHING else note for note in verdict.notes)  # no number is printed
-    return [*lines, "", *(f"  {note}" for note in notes)]
+    return [*lines, "", *(line for note in notes for line in common.wrapped(note, width, first=INDENT))]
+
+
+def _described(texts: Mapping[str, str], width: int | None) -> list[str]:
+    """Return a line or more for each family that has a text."""
+    first = {name: f"{INDENT}{name:<18}" for name, text in texts.items() if text}
+    return [
+        line
+        for name, start in first.items()
+        for line in common.wrapped(texts[name], width, first=start, rest=" " * len(start))
+    ]
 
 
 def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
@@ -167,13 +178,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _print(arguments: argparse.Namespace, verdicts: Sequence[Verdict], model: Model, folder: Path) -> None:
-    is_one = len(verdicts) == 1
-    print(
-        "\n".join(
-            clip_lines(verdicts[0], mark=_mark()) if is_one else [*table_lines(verdicts), "", *_list_notes(verdicts)]
-        )
-    )
-    print(f"{'  ' if is_one else ''}{model_line(model.manifest, folder)}")
+    width, is_one = common.terminal_width(), len(verdicts) == 1
+    indent = INDENT if is_one else ""
+    lines = clip_lines(verdicts[0], mark=_mark(), width=width) if is_one else [*table_lines(verdicts), ""]
+    for sentence in (*([] if is_one else _list_notes(verdicts)), model_line(model.manifest, folder)):
+        lines += common.wrapped(sentence, width, first=indent)
+    print("\n".join(lines))
     if arguments.report:
         print(f"report {arguments.report}")
 

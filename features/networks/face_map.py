@@ -42,6 +42,7 @@ MAP_PX = 320
 FOR_FAKE, FOR_REAL = (230, 110, 0), (0, 90, 200)
 SHADE, HATCH_FROM = 0.3, 0.25  # opacity of the strongest region; weaker ones than this fraction of it stay unhatched
 CALM = 0.5  # log-odds: if no region changes the log-odds by more, the face is drawn in weaker shades
+PLATE_PX = 2  # by which the black behind a number is larger than it
 HATCH_PX, DARK, LIGHT = 9, 0.35, 0.8  # dark next to light is visible on any skin, and in a black-and-white print
 
 Image = NDArray[np.uint8]
@@ -247,11 +248,13 @@ def _inside(mask: NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def _write(image: Image, text: str, centre: tuple[int, int]) -> None:
-    """Write text in white on black, centred, and kept inside the image."""
+    """Write text in white on a black plate, centred, and kept inside the image."""
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.5
     (width, height), _ = cv2.getTextSize(text, font, scale, 1)
-    limit = image.shape[0] - 2
-    x = min(max(centre[0] - width // 2, 2), limit - width)
-    y = min(max(centre[1] + height // 2, height + 2), limit)
-    cv2.putText(image, text, (x, y), font, scale, (0, 0, 0), 4, cv2.LINE_AA)
+    limit = image.shape[0] - PLATE_PX - 1
+    x = min(max(centre[0] - width // 2, PLATE_PX), limit - width)
+    y = min(max(centre[1] + height // 2, height + PLATE_PX), limit)
+    # an outline of the same text, thicker, would be wider than the text
+    corner, opposite = (x - PLATE_PX, y - height - PLATE_PX), (x + width + PLATE_PX, y + PLATE_PX)
+    cv2.rectangle(image, corner, opposite, (0, 0, 0), cv2.FILLED)
     cv2.putText(image, text, (x, y), font, scale, (255, 255, 255), 1, cv2.LINE_AA)

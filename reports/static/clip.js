@@ -46,7 +46,9 @@
     const lane = evidence.lanes[name];
     const at = nearest(lane.times, seconds, lane.window_s ? lane.window_s / 2 + LEAST_REACH_S : reach(lane.times));
     const value = at < 0 ? null : lane.values[at];
-    return value === null ? NONE : Number(value.toPrecision(3)).toString().replace("-", "\u2212");
+    if (value === null) return NONE;
+    const text = Math.abs(value).toFixed(lane.digits);
+    return `${Number(text) === 0 ? "" : value < 0 ? "\u2212" : lane.is_signed ? "+" : ""}${text}`;
   }
 
   function boxesAt(seconds) {

@@ -62,7 +62,7 @@
     line.dataset.text = text;
     const focused = document.activeElement && line.contains(document.activeElement) && document.activeElement.dataset.does;
     const facts = [row.duration_s === null ? "" : length(row.duration_s), size(row.size)].filter(Boolean).join(", ");
-    const name = element("th", { className: "name", scope: "row" }, element("a", { href: `/clips/${row.id}`, textContent: row.shown }), element("small", { textContent: facts }));
+    const name = element("th", { className: "name", scope: "row" }, element("a", { href: `/clips/${row.id}`, textContent: row.shown, dir: "auto" }), element("small", { textContent: facts }));
     if (row.error) name.append(element("small", { textContent: row.error, className: row.verdict && row.verdict !== "nothing measured" ? "" : "failed" }));
     const score = element("td", { className: "n score-cell" });
     if (row.probability !== null) {

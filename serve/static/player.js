@@ -111,11 +111,14 @@
     document.addEventListener("deepcue:seek", (event) => {
       video.currentTime = Math.max(0, event.detail.seconds - row.start_s);
     });
-    new IntersectionObserver(([entry]) => {
-      const away = kept.checked && !entry.isIntersecting && entry.boundingClientRect.top < 0;
-      place.style.minHeight = away ? `${entry.boundingClientRect.height}px` : "";
+    /* On every scroll: a link may jump from above the player to below it, which is no change for an observer. */
+    document.addEventListener("scroll", () => {
+      const box = place.getBoundingClientRect();
+      const away = kept.checked && box.bottom < 0;
+      if (away === place.classList.contains("away")) return;
+      place.style.minHeight = away ? `${box.height}px` : "";
       place.classList.toggle("away", away);
-    }).observe(place);
+    }, { passive: true });
   }
 
   if (waiting) wait();

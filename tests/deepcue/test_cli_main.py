@@ -55,9 +55,16 @@ def test_the_example_of_a_subcommand_is_one_of_it_and_can_be_parsed(name):
 @pytest.mark.parametrize("name", main.COMMANDS)
 def test_the_help_of_a_subcommand_says_what_it_does_and_shows_the_example(name):
     module, text = main.command_module(name), main.command_parser(name).format_help()
-    assert module.__doc__.splitlines()[0] in text
+    assert module.__doc__.splitlines()[0] in " ".join(text.split())
     assert module.EXAMPLE in text
     assert "python -m" not in text
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_help_fits_the_terminal(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = main.command_parser(name).format_help().partition("\nexample:")[0].splitlines()
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize("name", main.COMMANDS)

@@ -39,6 +39,24 @@ def test_both_signs_are_drawn_on_their_own_side_of_the_axis():
     assert "#" not in lines["quality"]
 
 
+def test_a_small_contribution_has_a_short_bar_also_where_it_is_the_largest():
+    """Non-regression: the only contribution filled the width, whatever it was."""
+    (one,) = judged([0.0], {"blink": [0.25], "lip_sync": [0.0], "quality": [0.0]})
+    (line,) = [line for line in predict.clip_lines(one, mark="#") if "blink" in line and "|" in line]
+    assert line.count("#") == predict.BAR_WIDTH // 4
+
+
+@pytest.mark.parametrize("width", [66, 80])
+def test_on_a_terminal_no_sentence_is_broken_by_the_terminal(width):
+    (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_audio=[0])
+    one = dataclasses.replace(one, n_faces=2, status="partial", error="; ".join(["the file's timestamps jump"] * 5))
+    lines = predict.clip_lines(one, width=width)
+    assert max(map(len, lines)) <= width
+    assert " ".join(" ".join(lines).split()) == " ".join(" ".join(predict.clip_lines(one)).split())
+    described = lines[lines.index("  what each measures") :]
+    assert any(line.startswith(" " * 20) for line in described) == (width == 66)  # goes on in its own column
+
+
 def test_rounding_of_a_sum_is_no_evidence():
     (one,) = judged([0.0], {"blink": [2.0], "lip_sync": [0.0], "quality": [-1e-16]})
     (line,) = [line for line in predict.clip_lines(one, mark="#") if "quality" in line and "|" in line]

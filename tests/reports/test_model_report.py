@@ -259,7 +259,7 @@ def test_sources_of_one_class_and_few_groups_are_pointed_out():
     few["summary"]["n_groups"] = 12
     text = " ".join(one.text for one in findings.findings(few, Score(0.1, 0.05, 0.2), 0.99))
     assert "Only 12 independent groups" in text
-    assert "99% of the clips come from sources that hold one class only" in text
+    assert "99 % of the clips come from sources that hold one class only" in text
 
 
 def test_without_an_ablation_the_conclusion_is_of_permutation_importance():
@@ -382,3 +382,20 @@ def test_scores_by_terciles_of_a_column_and_of_the_clips_without_it():
     assert losses == [round(-np.log(v), 6) for v in (0.8, 0.4, 0.5, 0.5)]
     assert by_title["inter-ocular distance"][-1]["name"] == "not measured"
     assert subgroups.terciles(pa.table({"a": [1.0] * 8}), oof, "a") == []
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_page_fits_the_window_and_is_accessible(text, width):
+    pytest.importorskip("playwright", reason="playwright is not installed: pip install playwright")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    import browser as browsers
+
+    if not browsers.PROGRAM:
+        pytest.skip(browsers.WHY_NOT)
+    with browsers.chromium() as browser, browsers.window(browser, viewport={"width": width, "height": 800}) as page:
+        page.set_content(text)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        captions = page.evaluate("[...document.querySelectorAll('caption')].map((one) => one.clientWidth)")
+        assert max(captions) <= width
+        serious = {"serious", "critical"}
+        assert not [one["id"] for one in axe.run(page).response["violations"] if one["impact"] in serious]

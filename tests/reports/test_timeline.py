@@ -133,26 +133,26 @@ def test_of_many_events_the_first_are_named_and_the_rest_counted():
 
 def test_when_log_odds_are_highest_and_above_0_is_said_in_words():
     series = Series([0, 1, 2, 3, 4], [1.0, 0.5, -1.0, np.nan, 2.0], unit="log-odds", title="T")
-    assert series_words.peak(series) == "highest (2) at 4.0 s; above 0 from 0.0 to 1.0 and at 4.0 s"
+    assert series_words.peak(series) == "highest (+2.0) at 4.0 s; above 0 from 0.0 to 1.0 and at 4.0 s"
     calm = Series([0, 1], [-1.5, -1], unit="log-odds", title="T")
-    assert series_words.peak(calm) == "highest (−1) at 1.0 s; never above 0"
+    assert series_words.peak(calm) == "highest (−1.0) at 1.0 s; never above 0"
     assert series_words.peak(Series([0, 1], [1, 1], unit="s", title="T")) == ""
 
 
 def test_words_on_windows_are_of_all_that_the_lane_fills():
     """Non-regression: of a window of 3 s, "above 0 at 1.5 s" stood below a lane that was filled from 0 to 3 s."""
     one = Series([1.5], [4.1], unit="log-odds", title="T", window_s=3.0)
-    assert series_words.peak(one) == "highest (4.1) from 0.0 to 3.0 s; above 0 from 0.0 to 3.0 s"
-    assert "lowest 4.1 from 0.0 to 3.0 s" in series_words.summary(one)
+    assert series_words.peak(one) == "highest (+4.1) from 0.0 to 3.0 s; above 0 from 0.0 to 3.0 s"
+    assert "lowest +4.1 from 0.0 to 3.0 s" in series_words.summary(one)
     apart = Series([1.5, 2.5, 3.5], [1.0, -1.0, 2.0], unit="log-odds", title="T", window_s=3.0)
     assert series_words.peak(apart).endswith("above 0 from 0.0 to 2.0 and from 3.0 to 5.0 s")
 
 
 def test_scores_that_are_shown_as_0_are_not_above_0():
     series = Series([1.3, 1.8, 2.3], [-0.1, 0.038, 2.5], unit="log-odds", title="T")
-    assert series_words.peak(series) == "highest (2.5) at 2.3 s; above 0 at 2.3 s"
+    assert series_words.peak(series) == "highest (+2.5) at 2.3 s; above 0 at 2.3 s"
     calm = Series([1.3, 1.8], [-0.1, 0.038], unit="log-odds", title="T")
-    assert series_words.peak(calm) == "highest (0.038) at 1.8 s; never above 0.05"
+    assert series_words.peak(calm) == "highest (0.0) at 1.8 s; never above 0"
 
 
 def test_audio_before_the_first_frame_is_not_drawn_at_the_left_edge():
@@ -168,7 +168,7 @@ def test_audio_before_the_first_frame_is_not_drawn_at_the_left_edge():
 
 def test_series_of_families_that_the_model_does_not_read_are_context():
     assert lane_of([0, 1], [0, 1]).context == ""
-    assert lane_of([0, 1], [0, 1], used=()).context == "context: not used by the model"
+    assert lane_of([0, 1], [0, 1], used=()).context == "context: not read by the model"
     assert lane_of([0, 1], [0, 1], evidence=False).context == "context"
     drawn = timeline.timeline(clip_evidence(), USED)
     (person, audio) = drawn.groups
@@ -211,8 +211,17 @@ def test_every_scale_holds_its_values_and_has_few_ticks(values):
     low, high, step = lines.scale_of(np.array(values), "px")
     assert low <= min(values)
     assert high >= max(values)
+    assert low <= 0 <= high
     assert low < high
     assert 1 <= round((high - low) / step) <= 5
+
+
+@pytest.mark.parametrize(("unit", "value", "digits"), [("log-odds", -14.0, 1), ("iod", 0.012, 4), ("dB", -56.0, 0)])
+def test_a_value_is_read_with_one_digit_more_than_the_ticks_have(unit, value, digits):
+    series = Series([0.5, 1.0], [value, 0.0], unit=unit, title="T")
+    person = replace(clip_evidence().people[0], series={"family.line": series})
+    drawn = timeline.timeline(replace(clip_evidence(), people=(person,)), USED)
+    assert drawn.as_json()["lanes"]["p0.family.line"]["digits"] == digits
 
 
 def test_axis_extends_to_the_end_of_audio_that_outlasts_the_video():

@@ -242,7 +242,7 @@ def test_a_server_that_is_gone_is_said_and_found_again(browser, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1600])
+@pytest.mark.parametrize("width", [360, 720, 980, 1600])  # 720: a window of 1,440 px at 200 %
 def test_it_fits_from_narrow_to_wide_in_light_and_dark(browser, server, scheme, width):
     options = {"viewport": {"width": width, "height": 700}, "color_scheme": scheme}
     with browsers.window(browser, **options) as page:
@@ -252,6 +252,7 @@ def test_it_fits_from_narrow_to_wide_in_light_and_dark(browser, server, scheme, 
         drop(page, "measured.mp4", b"wait")
         page.get_by_text("following faces, 50 %").wait_for()
         assert not overflows(page)
+        assert min(page.evaluate("[...document.querySelectorAll('#rows .name')].map((cell) => cell.clientWidth)")) > 200
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
         assert (sum(ground) < 200) == (scheme == "dark")
         assert page.complaints == []

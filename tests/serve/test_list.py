@@ -231,6 +231,13 @@ def test_a_failed_clip_can_be_tried_again_and_one_that_is_queued_can_not(server)
     assert server.ask("POST", f"/api/clips/{'0' * 32}/again")[0] == 404
 
 
+@pytest.mark.parametrize("address", [f"/clips/{'0' * 32}", "/no/such/page"])
+def test_an_address_that_leads_nowhere_shows_the_way_back(server, address):
+    status, headers, content = server.ask("GET", address)
+    assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert b'<a href="/">' in content
+
+
 def test_of_a_clip_that_is_tried_again_nothing_is_shown_of_the_first_try(server):
     """Non-regression test: the old report was still served."""
     _, told = server.upload(b"fine 0.5")
