@@ -44,6 +44,11 @@ def check_file(file: Path) -> None:
     check_folder(file_to_write(file).parent)
 
 
+def make_parent(file: Path) -> None:
+    """Create the parent folders of a file that is about to be written."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+
+
 def write_text(file: Path, text: str) -> None:
     """Write UTF-8 text to a temporary file and move it into place; create parent folders, follow a link.
 

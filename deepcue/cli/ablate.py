@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deepcue.cli import common
+from deepcue.cli import flags, terminal
 from deepcue.cli.fold_options import add_folds, table_and_folds
 from ensemble.ablation import LEARNERS, Ablation, ablate, write_ablation
 from ensemble.metrics import Score
@@ -24,18 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_folds(parser)
     parser.add_argument(
         "--learners",
-        type=common.names,
+        type=flags.names,
         default=list(LEARNERS),
         help="comma-separated learners; the mean of their log-odds is scored",
     )
     parser.add_argument(
         "--out",
-        type=common.output_file,
+        type=flags.output_file,
         help="JSON file to write as well; `deepcue report` shows MODEL/ablation.json, or the file of its --ablation",
     )
-    common.add_seed(parser)
-    common.add_jobs(parser)
-    common.add_json(parser)
+    flags.add_seed(parser)
+    flags.add_jobs(parser)
+    flags.add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -79,7 +79,7 @@ def ablation_lines(ablation: Ablation) -> list[str]:
     together = ablation.all_families
     rows.append(("all", total, "", _cell(together["log_loss"]), _cell(together["auc"]), "", ""))
     rows.append(("constant", "0", "", _cell(ablation.constant), "0.500", "", ""))
-    return common.table_lines(rows)
+    return terminal.table_lines(rows)
 
 
 def _cell(score: Score, sign: str = "") -> str:

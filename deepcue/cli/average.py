@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deepcue.cli import common
+from deepcue.cli import flags
+from ensemble.outputs import make_parent
 from training.faces.weight_space import average_weights
 
 EXAMPLE = "deepcue average run0/final.safetensors run1/final.safetensors --out mean.safetensors"
@@ -14,11 +15,11 @@ EXAMPLE = "deepcue average run0/final.safetensors run1/final.safetensors --out m
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("weights", type=Path, nargs="+", metavar="FILE", help="weights files that a training wrote")
-    parser.add_argument("--out", type=common.output_file, required=True, help="weights file to write")
+    parser.add_argument("--out", type=flags.output_file, required=True, help="weights file to write")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    common.make_parent(arguments.out)
+    make_parent(arguments.out)
     average_weights(arguments.weights, arguments.out)
     print(f"weights {arguments.out}: mean of {len(arguments.weights)} networks")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepcue.cli import common
+from deepcue.cli import flags
 from deepcue.cli.train import score_lines
 from ensemble.arrays import Array
 from ensemble.comparison import compare, in_order, read_predictions
@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="CSV files of out-of-fold predictions of other tools; the printed table shows their file names",
     )
-    common.add_seed(parser)
-    common.add_json(parser)
+    flags.add_seed(parser)
+    flags.add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from deepcue.cli import common
+from deepcue.cli import flags
+from ensemble.outputs import make_parent
 from extract.face_coverage import Coverage, coverage, sheet
 from features.errors import InputError
 from features.file_names import printable
@@ -40,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", help="folder, manifest or URL of clips")
     parser.add_argument("--observations", type=Path, required=True, help="folder of kept observations")
     parser.add_argument(
-        "--sheet", type=common.output_file, help="PNG file to write, of the clips with the lowest fraction"
+        "--sheet", type=flags.output_file, help="PNG file to write, of the clips with the lowest fraction"
     )
-    parser.add_argument("--worst", type=common.positive_int, default=WORST, help="number of clips to list and show")
+    parser.add_argument("--worst", type=flags.positive_int, default=WORST, help="number of clips to list and show")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _write_sheet(file: Path, clips: Sequence[Coverage]) -> None:
     _, image = cv2.imencode(".png", sheet(clips)[:, :, ::-1])
     try:
-        common.make_parent(file)
+        make_parent(file)
         file.write_bytes(image.tobytes())
     except OSError as error:
         raise InputError(f"{file}: can't be written ({error.strerror}); give another --sheet") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deepcue.cli import common
+from deepcue.cli import generated_pages
 from reports.catalogue import page
 
 EXAMPLE = "deepcue cues --out cues.md"
@@ -27,4 +27,4 @@ def run(arguments: argparse.Namespace) -> None:
     if not (arguments.out or arguments.check):
         print(page(), end="")
         return
-    common.write_or_check(arguments.out or PAGE, page(), check=arguments.check, command="make docs")
+    generated_pages.write_or_check(arguments.out or PAGE, page(), check=arguments.check, command="make docs")

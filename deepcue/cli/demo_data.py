@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from deepcue.cli import common
+from deepcue.cli import flags, terminal
 from forge.demo.dataset import make_demo
 
 EXAMPLE = "deepcue demo-data artifacts/demo/data --seed 0"
@@ -16,14 +16,14 @@ EXAMPLE = "deepcue demo-data artifacts/demo/data --seed 0"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("out", type=common.output_folder, help="folder to write; created if missing")
-    common.add_seed(parser)
+    parser.add_argument("out", type=flags.output_folder, help="folder to write; created if missing")
+    flags.add_seed(parser)
     parser.add_argument(
-        "--clips", type=common.positive_int, default=60,
+        "--clips", type=flags.positive_int, default=60,
         help="number of training clips; the test set has a third of that",
     )  # fmt: skip
-    common.add_jobs(parser)
-    common.add_quiet(parser)
+    flags.add_jobs(parser)
+    flags.add_quiet(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
@@ -33,7 +33,7 @@ def stopped(arguments: argparse.Namespace) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    with common.clip_progress(quiet=arguments.quiet) as progress:
+    with terminal.clip_progress(quiet=arguments.quiet) as progress:
         n_train, n_test = make_demo(
             arguments.out, seed=arguments.seed, n_clips=arguments.clips, jobs=arguments.jobs, progress=progress
         )

@@ -11,7 +11,7 @@ import argparse
 import json
 from collections import Counter
 
-from deepcue.cli import common
+from deepcue.cli import flags, run_outcome, terminal
 from extract.output_places import journal_of
 from extract.pipeline import extract
 from features.errors import without_credentials
@@ -29,13 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="folder or URL to keep observations in; later runs measure from them without decoding",
     )
-    common.add_jobs(parser)
-    parser.add_argument("--families", type=common.names, help="comma-separated cue families (default: all)")
+    flags.add_jobs(parser)
+    parser.add_argument("--families", type=flags.names, help="comma-separated cue families (default: all)")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)  # the default, for scripts that say so
     start.add_argument("--fresh", action="store_true", help="measure every clip again, not only the missing ones")
-    common.add_limits(parser)
-    common.add_max_seconds(parser)
+    flags.add_limits(parser)
+    flags.add_max_seconds(parser)
     parser.add_argument(
         "--scheduler", default="", help="address of a Dask scheduler (tcp://host:8786) whose workers measure"
     )
@@ -43,18 +43,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--endpoint-url", default="", help="URL of the S3 endpoint, for example of IBM Cloud Object Storage"
     )
     parser.add_argument("--journal", default="", help=f"file that records finished clips (default: {BESIDE})")
-    common.add_quiet(parser)
-    common.add_json(parser)
+    flags.add_quiet(parser)
+    flags.add_json(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
     """Return the message about what an interrupted run keeps."""
-    return common.goes_on(arguments.journal or journal_of(arguments.out), fresh=arguments.fresh)
+    return run_outcome.goes_on(arguments.journal or journal_of(arguments.out), fresh=arguments.fresh)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    with common.clip_progress(quiet=arguments.quiet) as progress:
+    with terminal.clip_progress(quiet=arguments.quiet) as progress:
         table = extract(
             arguments.data,
             out=arguments.out,
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
             observations=arguments.observations,
             journal=arguments.journal or None,
             fresh=arguments.fresh,
-            limits=common.limits(arguments),
+            limits=flags.limits(arguments),
             max_seconds=arguments.max_seconds,
             scheduler=arguments.scheduler,
             storage_options={"endpoint_url": arguments.endpoint_url} if arguments.endpoint_url else {},
@@ -77,6 +77,6 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         states = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         print(f"{out}: {table.num_rows} clips, {table.num_columns} columns ({states})")
-        for line in common.failure_lines(table):
+        for line in run_outcome.failure_lines(table):
             print(line)
-    common.check_any_measured(table)
+    run_outcome.check_any_measured(table)

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 import deepcue
-from deepcue.cli import common
+from deepcue.cli import flags
 from features.errors import InputError
 from reports.face_tables import write_tables
 from training.faces.fold_scores import scores_of_folds
@@ -42,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"folder of a finished `deepcue train-faces` run (default: that of --out, else {TRAINING})",
     )
     parser.add_argument(
-        "--out", type=common.output_folder, metavar="DIR", help="folder for the scores (default: that of --training)"
+        "--out",
+        type=flags.output_folder,
+        metavar="DIR",
+        help="folder for the scores (default: that of --training)",
     )
     parser.add_argument("--probe", action="store_true", help="score a probe of thumbnails instead of the networks")
     parser.add_argument(
@@ -51,9 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--before-interpolation", action="store_true", help="score the weights before interpolation (alpha = 0)"
     )
-    parser.add_argument("--frames", type=common.positive_int, help="faces per clip (default: %(default)s)")
+    parser.add_argument("--frames", type=flags.positive_int, help="faces per clip (default: %(default)s)")
     parser.add_argument(
-        "--results", type=common.output_folder, metavar="DIR", help="also write tables for the results page here"
+        "--results",
+        type=flags.output_folder,
+        metavar="DIR",
+        help="also write tables for the results page here",
     )
     parser.add_argument("--data-set", help="with --results: a few words that describe the clips")
     parser.set_defaults(**OF_NETWORKS)
@@ -69,7 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
         scores = {"thumbnails": {"original": probe_scores(training)}}
     else:
         suffix = UNINTERPOLATED if arguments.before_interpolation else ""
-        scores = scores_of_folds(training, common.names(arguments.networks), arguments.frames, suffix=suffix)
+        scores = scores_of_folds(training, flags.names(arguments.networks), arguments.frames, suffix=suffix)
     for name, conditions in scores.items():
         for condition, subsets in conditions.items():
             for subset, summary in subsets.items():

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deepcue.cli import common, training_data
+from deepcue.cli import flags, terminal, training_data
 from training.faces.contrast_fit import fit_contrast
 from training.faces.data import FaceData
 
@@ -32,14 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base", type=Path, required=True, help="weights of a residual network that saw no labelled clip"
     )
-    parser.add_argument("--out", type=common.output_folder, required=True, help="folder to write into")
-    common.add_quiet(parser)
+    parser.add_argument("--out", type=flags.output_folder, required=True, help="folder to write into")
+    flags.add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with common.stage_progress(quiet=arguments.quiet) as progress:
+    with terminal.stage_progress(quiet=arguments.quiet) as progress:
         data = FaceData(training_data.face_training(arguments, arguments.cache), progress)
         fit = fit_contrast(data.labelled, arguments.base, arguments.out, progress)
     print(f"{fit.file}: {fit.n_clips} clips and images; {fit.explained:.0%} of the variance")

@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deepcue.cli import common, training_data
+from deepcue.cli import flags, terminal, training_data
 from training.faces.data import FaceData
 from training.faces.projections import N_CROPS, Fit, fit_projections
 
@@ -51,17 +51,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", dest="training", type=Path, help=argparse.SUPPRESS)  # the earlier spelling
     parser.add_argument(
         "--n-crops",
-        type=common.positive_int,
+        type=flags.positive_int,
         default=N_CROPS,
         help="number of development crops (default: %(default)s)",
     )
-    common.add_seed(parser)
-    common.add_quiet(parser)
+    flags.add_seed(parser)
+    flags.add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    with common.stage_progress(quiet=arguments.quiet) as progress:
+    with terminal.stage_progress(quiet=arguments.quiet) as progress:
         fits = fit_projections(
             FaceData(training_data.face_training(arguments, arguments.cache), progress),
             arguments.weights,

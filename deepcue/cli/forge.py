@@ -13,7 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deepcue.cli import common
+from deepcue.cli import flags, terminal
 from features.errors import InputError
 from forge.clips.donors import voice_files
 from forge.clips.generate import make
@@ -34,23 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kinds", default="all", help="comma-separated kinds, listed above")
     parser.add_argument(
         "--per-clip",
-        type=common.positive_int,
+        type=flags.positive_int,
         help="number of forgeries of each clip, taking the kinds in turn (default: one of each kind)",
     )
-    common.add_seed(parser)
-    common.add_jobs(parser)
-    parser.add_argument("--limit", type=common.positive_int, help="use only this many real clips (default: all)")
+    flags.add_seed(parser)
+    flags.add_jobs(parser)
+    parser.add_argument("--limit", type=flags.positive_int, help="use only this many real clips (default: all)")
     parser.add_argument(
-        "--max-seconds", type=common.positive_number, default=MAX_SECONDS,
+        "--max-seconds", type=flags.positive_number, default=MAX_SECONDS,
         help="keep at most this many seconds of each clip",
     )  # fmt: skip
     parser.add_argument(
-        "--max-side", type=common.positive_int, default=MAX_SIDE_PX,
+        "--max-side", type=flags.positive_int, default=MAX_SIDE_PX,
         help="longer side of the frames in px; larger frames are scaled down",
     )  # fmt: skip
     parser.add_argument("--voices", type=Path, help="folder of audio or video files that dubs take voices from")
-    common.add_quiet(parser)
-    common.add_json(parser)
+    flags.add_quiet(parser)
+    flags.add_json(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
@@ -60,7 +60,7 @@ def stopped(arguments: argparse.Namespace) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    chosen = () if arguments.kinds == "all" else tuple(common.names(arguments.kinds))
+    chosen = () if arguments.kinds == "all" else tuple(flags.names(arguments.kinds))
     if arguments.kinds != "all" and not chosen:
         raise InputError(f"--kinds: names no kind; there are {', '.join(kinds())}")
     recipe = ForgeryRecipe(
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
         max_side=arguments.max_side,
         voices=voice_files(arguments.voices) if arguments.voices else (),
     )
-    with common.clip_progress(quiet=arguments.quiet) as progress:
+    with terminal.clip_progress(quiet=arguments.quiet) as progress:
         made = make(
             arguments.real, arguments.out, recipe, limit=arguments.limit, jobs=arguments.jobs, progress=progress
         )

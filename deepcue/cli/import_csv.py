@@ -13,7 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
-from deepcue.cli import common
+from deepcue.cli import flags
+from ensemble.outputs import make_parent
 from extract.from_csv import feature_table, read_csv
 from features.table import BASE_COLUMNS, check_place, write_table
 
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="CSV file with the columns filename and label, optionally group, original, source and fold, and cues",
     )
-    parser.add_argument("--out", type=common.output_file, required=True, help="feature table to write (Parquet)")
+    parser.add_argument("--out", type=flags.output_file, required=True, help="feature table to write (Parquet)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_place(arguments.out)
     cues = read_csv(arguments.csv)
     table = feature_table(cues)
-    common.make_parent(arguments.out)
+    make_parent(arguments.out)
     write_table(table, arguments.out)
     print(f"table  {arguments.out}: {table.num_rows} rows, {table.num_columns - len(BASE_COLUMNS)} columns")
     if "fold" in cues.column_names:

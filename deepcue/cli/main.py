@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from deepcue import __version__
-from deepcue.cli.common import DONE, INTERRUPTED, USER_ERROR, HelpFormatter, Parser, guarded
+from deepcue.cli.error_boundary import DONE, INTERRUPTED, USER_ERROR, guarded
+from deepcue.cli.parsing import HelpFormatter, Parser
 from features.errors import InputError
 
 SAFE_PATH = "PYTHONSAFEPATH"
@@ -93,7 +94,7 @@ def usage() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status; see :func:`deepcue.cli.common.guarded`."""
+    """Run the command and return its exit status; see :func:`deepcue.cli.error_boundary.guarded`."""
     words = list(sys.argv[1:] if argv is None else argv)
     with _safe_path():
         return guarded(lambda: _run(words))

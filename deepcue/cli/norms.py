@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deepcue.cli import common
+from deepcue.cli import flags
 from features.errors import InputError
 from features.table import read_table
 from reports.norms import write_norms
@@ -19,7 +19,7 @@ EXAMPLE = "deepcue norms --table artifacts/features.parquet --out norms.json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--table", required=True, type=Path, help="feature table with labels and sources")
-    parser.add_argument("--out", required=True, type=common.output_file, help="JSON file to write")
+    parser.add_argument("--out", required=True, type=flags.output_file, help="JSON file to write")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -24,7 +24,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from deepcue.cli import common
+from deepcue.cli import flags, terminal
+from ensemble.outputs import make_parent
 from features import table
 from features.errors import DatasetError
 from features.networks import projection
@@ -68,15 +69,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--families",
-        action=common.NameList,
+        action=flags.NameList,
         known=list(FOLD_FILES),
         default=list(FACES),
         help=f"comma-separated list of families whose networks were trained on the clips (default: {','.join(FACES)}); "
         f"known: {', '.join(FOLD_FILES)}",
     )
     parser.add_argument("--crops", type=Path, help="folder of face crops of further clips of the same training")
-    parser.add_argument("--out", type=common.output_file, required=True, help="table to write")
-    common.add_quiet(parser)
+    parser.add_argument("--out", type=flags.output_file, required=True, help="table to write")
+    flags.add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -95,7 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
     for file, folds_file, networks in zip(tables, arguments.folds_file, arguments.weights, strict=True):
         source, assignments = table.read_table(file), folds.read(folds_file)
         fold_of = {name: assignment.fold for name, assignment in assignments.items()}
-        with common.stage_progress(quiet=arguments.quiet) as progress:
+        with terminal.stage_progress(quiet=arguments.quiet) as progress:
             part = of_clips(source, arguments.observations, fold_of, networks, arguments.families, progress)
         if arguments.crops:
             crops = index.crops(arguments.crops)
@@ -103,5 +104,5 @@ def run(arguments: argparse.Namespace) -> None:
         parts.append(part)
         if with_logit := [family for family in arguments.families if family != projection.FAMILY]:
             print(json.dumps(scores(part, assignments, with_logit[0])))
-    common.make_parent(arguments.out)
+    make_parent(arguments.out)
     table.write_table(parts[0] if len(parts) == 1 else stacked(parts), arguments.out)

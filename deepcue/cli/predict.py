@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from deepcue import inputs
-from deepcue.cli import common
+from deepcue.cli import flags, parsing, run_outcome, terminal
 from ensemble.compatibility import check_families
 from ensemble.model import Model
+from ensemble.outputs import make_parent
 from ensemble.store import LOCAL_MODEL, default_model, load_model
 from ensemble.verdict import CONTEXT_FAMILIES, NOTHING, Verdict, judge, ranked
 from ensemble.wording import (
@@ -63,7 +64,7 @@ def clip_lines(verdict: Verdict, *, mark: str = "█", width: int | None = None)
         f"  {_summary(verdict)}",
     ]
     if verdict.messages:
-        lines += common.wrapped(f"warnings: {'; '.join(verdict.messages)}", width, first=INDENT)
+        lines += terminal.wrapped(f"warnings: {'; '.join(verdict.messages)}", width, first=INDENT)
     if families := verdict.log_odds_by_family:
         lines += ["", "  contributions of the cue families, in log-odds", f"  {'':<18}{'REAL':>{BAR_WIDTH + 9}} | FAKE"]
         parts = families | ({"(not measured)": verdict.log_odds_unmeasured} if verdict.unmeasured else {})
@@ -79,7 +80,7 @@ def clip_lines(verdict: Verdict, *, mark: str = "█", width: int | None = None)
         lines += ["", "  could not be measured"]
         lines += _described(verdict.unmeasured, width)
     notes = (NOTE_NO_FINDING if note == NOTE_NOTHING else note for note in verdict.notes)  # no number is printed
-    return [*lines, "", *(line for note in notes for line in common.wrapped(note, width, first=INDENT))]
+    return [*lines, "", *(line for note in notes for line in terminal.wrapped(note, width, first=INDENT))]
 
 
 def _described(texts: Mapping[str, str], width: int | None) -> list[str]:
@@ -88,7 +89,7 @@ def _described(texts: Mapping[str, str], width: int | None) -> list[str]:
     return [
         line
         for name, start in first.items()
-        for line in common.wrapped(texts[name], width, first=start, rest=" " * len(start))
+        for line in terminal.wrapped(texts[name], width, first=start, rest=" " * len(start))
     ]
 
 
@@ -108,7 +109,7 @@ def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
     ]
     silent = [verdict for verdict in verdicts if verdict.verdict == NOTHING]
     reasons = [f"{printable(clip.filename)}: {NOTHING} ({clip.reason or clip.status})" for clip in silent]
-    return [*common.table_lines(rows), *(["", *reasons] if reasons else [])]
+    return [*terminal.table_lines(rows), *(["", *reasons] if reasons else [])]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,13 +118,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", type=Path, help="model folder (default: artifacts/model if it exists, else the shipped model)"
     )
-    common.add_json(parser)
+    flags.add_json(parser)
     parser.add_argument(
-        "--report", type=common.output_file, metavar="FILE.html", help="also write an HTML page that opens offline"
+        "--report",
+        type=flags.output_file,
+        metavar="FILE.html",
+        help="also write an HTML page that opens offline",
     )
     parser.add_argument(
         "--faces-per-second",
-        type=common.positive_number,
+        type=flags.positive_number,
         default=FACES_PER_SECOND,
         metavar="N",
         help="with --report: face crops of each person that the networks score per second",
@@ -131,13 +135,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-faces", action="store_true", help="with --report: write the page without images")
     parser.add_argument(
         "--work",
-        type=common.output_folder,
+        type=flags.output_folder,
         help="folder to keep the feature table in, so that an interrupted run can be resumed",
     )
-    common.add_limits(parser)
-    common.add_max_seconds(parser, of_model=True)
-    common.add_jobs(parser)
-    common.add_quiet(parser)
+    flags.add_limits(parser)
+    flags.add_max_seconds(parser, of_model=True)
+    flags.add_jobs(parser)
+    flags.add_quiet(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
@@ -145,7 +149,9 @@ def stopped(arguments: argparse.Namespace) -> str:
     if arguments.report and _is_clip(arguments.clips):
         return "nothing is kept; a single clip with --report is measured again from the start"
     return (
-        common.goes_on(arguments.work) if arguments.work else "nothing is kept; with --work DIR finished clips would be"
+        run_outcome.goes_on(arguments.work)
+        if arguments.work
+        else "nothing is kept; with --work DIR finished clips would be"
     )
 
 
@@ -174,15 +180,15 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         _print(arguments, verdicts, model, folder)
     if not inputs.is_table(arguments.clips):
-        common.check_any_measured(table)
+        run_outcome.check_any_measured(table)
 
 
 def _print(arguments: argparse.Namespace, verdicts: Sequence[Verdict], model: Model, folder: Path) -> None:
-    width, is_one = common.terminal_width(), len(verdicts) == 1
+    width, is_one = terminal.terminal_width(), len(verdicts) == 1
     indent = INDENT if is_one else ""
     lines = clip_lines(verdicts[0], mark=_mark(), width=width) if is_one else [*table_lines(verdicts), ""]
     for sentence in (*([] if is_one else _list_notes(verdicts)), model_line(model.manifest, folder)):
-        lines += common.wrapped(sentence, width, first=indent)
+        lines += terminal.wrapped(sentence, width, first=indent)
     print("\n".join(lines))
     if arguments.report:
         print(f"report {arguments.report}")
@@ -226,7 +232,7 @@ def measured(
     families = sorted({*model.layout.families, *CONTEXT_FAMILIES})
     out = work / "features.parquet" if work else None
     max_seconds = inputs.seconds_to_analyse(arguments.max_seconds, model)
-    with common.clip_progress(quiet=arguments.quiet) as progress:
+    with terminal.clip_progress(quiet=arguments.quiet) as progress:
         if single is None or not arguments.report:
             data = arguments.clips if single is None else [single]
             table = extract(
@@ -234,7 +240,7 @@ def measured(
                 out=out,
                 families=families,
                 jobs=arguments.jobs,
-                limits=common.limits(arguments),
+                limits=flags.limits(arguments),
                 max_seconds=max_seconds,
                 progress=progress,
             )
@@ -245,12 +251,12 @@ def measured(
             families=families,
             faces_per_second=arguments.faces_per_second,
             show_faces=not arguments.no_faces,
-            limits=common.limits(arguments),
+            limits=flags.limits(arguments),
             max_seconds=max_seconds,
         )
         progress(1, 1, int(evidence is None))
     if out is not None:
-        common.make_parent(out)
+        make_parent(out)
         write_table(table, out)
     return table, evidence
 
@@ -288,7 +294,7 @@ def command(arguments: argparse.Namespace) -> str:
     words = ["deepcue", "predict", without_credentials(arguments.clips), "--report", str(arguments.report)]
     words += ["--model", str(arguments.model)] if arguments.model else []
     words += ["--no-faces"] if arguments.no_faces else []
-    usual = common.Parser()
+    usual = parsing.Parser()
     add_arguments(usual)
     for name in ("faces_per_second", "timeout", "max_memory", "max_seconds"):
         if (value := getattr(arguments, name)) != usual.get_default(name):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deepcue.cli import common
+from deepcue.cli import flags
 from deepcue.cli.train import score_lines
 from ensemble.folds import FOLDS_FILE
 from ensemble.out_of_fold import OOF_FILE
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="factor on the distance of the log-odds from those of the training prior, above 0",
     )
     parser.add_argument("--bound", type=float, required=True, help="lowest probability, from 1e-12 to below 0.5")
-    common.add_quiet(parser)
+    flags.add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import deepcue
-from deepcue.cli import common
+from deepcue.cli import error_boundary, generated_pages, parsing
 from deepcue.cli.main import COMMANDS, command_parser, usage
 from features import errors
 from features.errors import DeepcueError
@@ -31,7 +31,7 @@ def command_page() -> str:
     parts = ["# Command line", MADE, _block(usage())]
     for name in COMMANDS:
         parser = command_parser(name)
-        parser.formatter_class = functools.partial(common.HelpFormatter, width=WIDTH)
+        parser.formatter_class = functools.partial(parsing.HelpFormatter, width=WIDTH)
         parts += [f"## deepcue {name}", _block(parser.format_help().rstrip())]
     return "\n\n".join(parts) + "\n"
 
@@ -48,7 +48,7 @@ def api_page() -> str:
             parts += [f"## deepcue.{name}", _block("\n\n".join(filter(None, [inspect.getdoc(one), _attributes(one)])))]
     parts += ["## Errors", _block(inspect.getdoc(errors) or "")]
     parts += [f"- `deepcue.{name}`: {_sentence(one)}" for name, one in public.items() if _is_error(one)]
-    return common.plain("\n\n".join(parts).replace("\n\n- `", "\n- `") + "\n")
+    return parsing.plain("\n\n".join(parts).replace("\n\n- `", "\n- `") + "\n")
 
 
 def pages(folder: Path) -> dict[Path, str]:
@@ -57,15 +57,15 @@ def pages(folder: Path) -> dict[Path, str]:
 
 
 def write_or_check(files: Mapping[Path, str], *, check: bool) -> None:
-    """Write the pages, or compare them; see :func:`deepcue.cli.common.write_or_check`."""
+    """Write the pages, or compare them; see :func:`deepcue.cli.generated_pages.write_or_check`."""
     for file, text in files.items():
-        common.write_or_check(file, text, check=check, command="make docs")
+        generated_pages.write_or_check(file, text, check=check, command="make docs")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write or check the pages below the current folder."""
     words = sys.argv[1:] if argv is None else list(argv)
-    return common.guarded(lambda: write_or_check(pages(DOCS), check=words == ["--check"]))
+    return error_boundary.guarded(lambda: write_or_check(pages(DOCS), check=words == ["--check"]))
 
 
 def _block(text: str) -> str:

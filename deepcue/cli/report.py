@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deepcue.cli import common
+from deepcue.cli import flags
 from reports.model_report import ABLATION, write_report
 
 EXAMPLE = "deepcue report --table artifacts/features.parquet --model artifacts/model --out report.html"
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--table", required=True, type=Path, help="feature table that the model was trained on")
     parser.add_argument("--model", required=True, type=Path, help="model folder")
-    parser.add_argument("--out", required=True, type=common.output_file, help="HTML file to write")
+    parser.add_argument("--out", required=True, type=flags.output_file, help="HTML file to write")
     parser.add_argument(
         "--ablation", type=Path, help=f"JSON file of `deepcue ablate --out` (default: MODEL/{ABLATION} if it exists)"
     )

@@ -9,7 +9,7 @@ import argparse
 import datetime
 from pathlib import Path
 
-from deepcue.cli import common
+from deepcue.cli import generated_pages
 from features.errors import InputError
 
 EXAMPLE = """deepcue results --check
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise InputError(f"{arguments.page}: can't be read ({error}); give --page") from error
     text = filled(page, read_results(data))
-    common.write_or_check(arguments.page, text, check=arguments.check, command="make docs")
+    generated_pages.write_or_check(arguments.page, text, check=arguments.check, command="make docs")
 
 
 def _add_model(arguments: argparse.Namespace, data: Path) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from deepcue import __version__
-from deepcue.cli import common
+from deepcue.cli import error_boundary, flags
 from ensemble.store import LOCAL_MODEL, default_model
 from extract.dataset import find_clips
 from extract.entries import ClipEntry
@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--work",
-        type=common.output_folder,
+        type=flags.output_folder,
         default=Path("artifacts/serve"),
         help="folder for the clips, the list and the pages (default: %(default)s)",
     )
@@ -101,13 +101,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="largest size of all clips and pages together (default: %(default)s)",
     )
     parser.add_argument(
-        "--jobs", type=common.positive_int, default=1, help="clips to measure at the same time (default: %(default)s)"
+        "--jobs",
+        type=flags.positive_int,
+        default=1,
+        help="clips to measure at the same time (default: %(default)s)",
     )
     parser.add_argument(  # the earlier spelling
-        "--at-once", dest="jobs", type=common.positive_int, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        "--at-once", dest="jobs", type=flags.positive_int, default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
-    common.add_limits(parser)
-    common.add_quiet(parser)
+    flags.add_limits(parser)
+    flags.add_quiet(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
@@ -149,7 +152,7 @@ def run(arguments: argparse.Namespace) -> None:
             max_upload=arguments.max_upload,
             max_disk=arguments.max_disk,
             jobs=arguments.jobs,
-            limits=common.limits(arguments),
+            limits=flags.limits(arguments),
             version=__version__,
         )
     )
@@ -169,7 +172,7 @@ def run(arguments: argparse.Namespace) -> None:
     if ended_by in {signal.SIGTERM, signal.SIGHUP}:
         with contextlib.suppress(OSError):  # the terminal has gone
             sys.stdout.flush()
-        os._exit(common.DONE)  # everything is closed; an orderly interpreter exit would take seconds more
+        os._exit(error_boundary.DONE)  # everything is closed; an orderly interpreter exit would take seconds more
 
 
 def _clips(path: str) -> list[ClipEntry]:

@@ -12,7 +12,8 @@ import argparse
 import json
 from pathlib import Path
 
-from deepcue.cli import common
+from deepcue.cli import flags, terminal
+from ensemble.outputs import make_parent
 from training.voice.spoken import write_spoken
 from training.voice.synthesisers import SYNTHESISERS
 
@@ -22,28 +23,28 @@ N_UTTERANCES = 30
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--out", type=common.output_file, required=True, help="Parquet file to write")
+    parser.add_argument("--out", type=flags.output_file, required=True, help="Parquet file to write")
     parser.add_argument(
         "--systems",
-        action=common.NameList,
+        action=flags.NameList,
         known=list(SYNTHESISERS),
         default=list(SYNTHESISERS),
         help=f"comma-separated list of synthesisers (default: {','.join(SYNTHESISERS)})",
     )
     parser.add_argument(
         "--sounds",
-        type=common.positive_int,
+        type=flags.positive_int,
         default=N_UTTERANCES,
         help="utterances of each system, at most 380 (default: %(default)s)",
     )
-    common.add_seed(parser)
-    common.add_quiet(parser)
+    flags.add_seed(parser)
+    flags.add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    common.make_parent(arguments.out)
-    with common.stage_progress(quiet=arguments.quiet) as progress:
+    make_parent(arguments.out)
+    with terminal.stage_progress(quiet=arguments.quiet) as progress:
         counts = write_spoken(
             Path(arguments.out), arguments.systems, n=arguments.sounds, seed=arguments.seed, progress=progress
         )

@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deepcue.cli import common
+from deepcue.cli import flags
+from ensemble.outputs import make_parent
 from features import table
 from training.stacked_tables import stacked
 
@@ -20,13 +21,13 @@ EXAMPLE = "deepcue stack-tables joint.parquet copies.parquet --out both.parquet"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("tables", type=Path, nargs="+", metavar="TABLE", help="feature tables of the same columns")
-    parser.add_argument("--out", type=common.output_file, required=True, help="table to write")
+    parser.add_argument("--out", type=flags.output_file, required=True, help="table to write")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     table.check_place(arguments.out)
     rows = stacked([table.read_table(file) for file in arguments.tables])
-    common.make_parent(arguments.out)
+    make_parent(arguments.out)
     table.write_table(rows, arguments.out)
     print(f"{arguments.out}: {rows.num_rows} rows of {len(arguments.tables)} tables")

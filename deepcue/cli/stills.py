@@ -18,7 +18,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deepcue.cli import common
+from deepcue.cli import flags, terminal
+from ensemble.outputs import make_parent
 from extract.stills import FAMILIES, read_stills, stills_table
 from features import table
 from features.errors import InputError, UnreadableError
@@ -31,10 +32,10 @@ EXAMPLE = "deepcue stills faces/ --out artifacts/stills.parquet --jobs 2"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("stills", type=Path, help="Parquet file, or folder of Parquet files")
-    parser.add_argument("--out", type=common.output_file, required=True, help="feature table to write (Parquet)")
-    parser.add_argument("--families", type=common.names, default=list(FAMILIES), help="comma-separated cue families")
-    common.add_jobs(parser)
-    common.add_quiet(parser)
+    parser.add_argument("--out", type=flags.output_file, required=True, help="feature table to write (Parquet)")
+    parser.add_argument("--families", type=flags.names, default=list(FAMILIES), help="comma-separated cue families")
+    flags.add_jobs(parser)
+    flags.add_quiet(parser)
     parser.add_argument(
         "--networks",
         type=Path,
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--phase", default="labels", help="phase whose network in each run is used")
     parser.add_argument("--into", type=Path, help="table of these stills to add the columns to")
-    parser.add_argument("--limit", type=common.positive_int, help="measure only the first LIMIT stills (default: all)")
+    parser.add_argument("--limit", type=flags.positive_int, help="measure only the first LIMIT stills (default: all)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     into = table.read_table(arguments.into) if arguments.into else None
     if into is not None and not {*into["filename"].to_pylist()} & {*stills["video"].to_pylist()}:
         raise InputError(f"{arguments.into}: holds none of these stills; give the table of the same stills")
-    with common.clip_progress(quiet=arguments.quiet) as progress:
+    with terminal.clip_progress(quiet=arguments.quiet) as progress:
         if arguments.networks:
             measured = of_stills(
                 stills, arguments.networks, arguments.phase, arguments.families, jobs=arguments.jobs, progress=progress
@@ -68,6 +69,6 @@ def run(arguments: argparse.Namespace) -> None:
         )
     if into is not None:
         measured = table.with_columns(into, measured)
-    common.make_parent(arguments.out)
+    make_parent(arguments.out)
     table.write_table(measured, arguments.out)
     print(f"{arguments.out}: {measured.num_rows} stills")

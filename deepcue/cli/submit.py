@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from deepcue.cli import common
+from deepcue.cli import flags, run_outcome, terminal
 from deepcue.inputs import seconds_to_analyse
 from ensemble.compatibility import check_families
 from ensemble.model import Model
@@ -38,14 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sample", required=True, type=Path, help="sample submission, a CSV file with the columns filename,label"
     )
-    parser.add_argument("--out", required=True, type=common.output_file, help="submission file to write (CSV)")
+    parser.add_argument("--out", required=True, type=flags.output_file, help="submission file to write (CSV)")
     parser.add_argument(
         "--model", type=Path, help="model folder (default: artifacts/model if it exists, else the shipped model)"
     )
     parser.add_argument("--table", type=Path, help="feature table of the test folder, if it has already been extracted")
     parser.add_argument(
         "--work",
-        type=common.output_folder,
+        type=flags.output_folder,
         help="folder to keep the feature table in, so that an interrupted run can be resumed (default: OUT.work)",
     )
     parser.add_argument(
@@ -53,16 +53,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="give rows without a clip the target prior, and leave out clips without a row",
     )
-    common.add_limits(parser)
-    common.add_max_seconds(parser, of_model=True)
-    common.add_jobs(parser)
-    common.add_json(parser)
-    common.add_quiet(parser)
+    flags.add_limits(parser)
+    flags.add_max_seconds(parser, of_model=True)
+    flags.add_jobs(parser)
+    flags.add_json(parser)
+    flags.add_quiet(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
     """Return the message about what an interrupted run keeps."""
-    return "nothing is kept" if arguments.table else common.goes_on(_work(arguments))
+    return "nothing is kept" if arguments.table else run_outcome.goes_on(_work(arguments))
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -128,13 +128,13 @@ def _extracted(arguments: argparse.Namespace, sample: Sequence[str], model: Mode
     wanted = set(sample)
     clips = [clip for clip in clips if clip.filename in wanted]
     out = _work(arguments) / "features.parquet"
-    with common.clip_progress(quiet=arguments.quiet) as progress:
+    with terminal.clip_progress(quiet=arguments.quiet) as progress:
         return extract(
             clips,
             out=out,
             families=sorted(model.layout.families),
             jobs=arguments.jobs,
-            limits=common.limits(arguments),
+            limits=flags.limits(arguments),
             max_seconds=seconds_to_analyse(arguments.max_seconds, model),
             progress=progress,
         )
@@ -142,7 +142,7 @@ def _extracted(arguments: argparse.Namespace, sample: Sequence[str], model: Mode
 
 def _check_measured(table: pa.Table, out: Path) -> None:
     try:
-        common.check_any_measured(table)
+        run_outcome.check_any_measured(table)
     except InputError as error:
         raise InputError(f"{out} holds only the target prior: {error}") from error
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deepcue.cli import common
+from deepcue.cli import flags, terminal
 from ensemble.family_choice import MIN_ROWS
 from ensemble.folds import FOLDS_FILE
 from ensemble.out_of_fold import read_oof
@@ -57,17 +57,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"file with the fold of each clip to use (default: OUT/{FOLDS_FILE} if it exists)",
     )
     parser.add_argument(
-        "--learners", type=common.names, help="comma-separated learners (default: all that suit the size of the table)"
+        "--learners",
+        type=flags.names,
+        help="comma-separated learners (default: all that suit the size of the table)",
     )
     parser.add_argument("--settings", type=Path, help="settings.json written by `deepcue tune`")
     parser.add_argument(
         "--device", default="cpu", help="cpu, or cuda for XGBoost, if the package xgboost replaces xgboost-cpu"
     )
     parser.add_argument("--synthetic", action="store_true", help="mark the scores as those of synthetic data")
-    common.add_seed(parser)
-    common.add_jobs(parser)
-    common.add_json(parser)
-    common.add_quiet(parser)
+    flags.add_seed(parser)
+    flags.add_jobs(parser)
+    flags.add_json(parser)
+    flags.add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -76,7 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_folder(arguments.out)
     table = read_table(arguments.table)
     folds = arguments.folds_file or arguments.out / FOLDS_FILE
-    with common.stage_progress(quiet=arguments.quiet) as progress:
+    with terminal.stage_progress(quiet=arguments.quiet) as progress:
         model, evaluation = train_table(
             table,
             folds=folds if arguments.folds_file or folds.is_file() else None,
@@ -148,7 +150,7 @@ def score_lines(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
     rows = [["", *(title for _, title in used)]]
     for name, scores in metrics.items():
         rows.append([name, *(_cell(scores.get(key), interval=key not in WITHOUT_INTERVAL) for key, _ in used)])
-    return common.table_lines(rows)
+    return terminal.table_lines(rows)
 
 
 def part_lines(parts: Mapping[str, list[dict[str, Any]]]) -> list[str]:
@@ -159,7 +161,7 @@ def part_lines(parts: Mapping[str, list[dict[str, Any]]]) -> list[str]:
             counts = [str(part[key]) for key in ("n_real", "n_fake", "n_groups")]
             area = "-" if np.isnan(part["auc"]) else f"{part['auc']:.3f}{'' if part['both_classes'] else '*'}"
             rows.append([title if number == 0 else "", part["name"], *counts, f"{part['log_loss']:.3f}", area])
-    return common.table_lines(rows)
+    return terminal.table_lines(rows)
 
 
 def parse_prior(text: str) -> float | None:

@@ -24,7 +24,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from deepcue.cli import common, training_data
+from deepcue.cli import flags, run_outcome, terminal, training_data
 from training.faces.schedule import MINUTES, PHASE_NAMES, train
 
 EXAMPLE = "deepcue train-faces --stills stills/ --faces faces.parquet --clips manifest.csv --out artifacts/cnn"
@@ -35,18 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     training_data.add_face_data(parser)
     parser.add_argument(
         "--out",
-        type=common.output_folder,
+        type=flags.output_folder,
         default=Path("artifacts/cnn"),
         help="folder for weights, logs and cached faces (default: %(default)s)",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--minutes",
-        type=common.positive_number,
+        type=flags.positive_number,
         default=MINUTES,
         help="approximate minutes for all phases together (default: %(default)g)",
     )
-    length.add_argument("--steps", type=common.positive_int, help="steps of each phase, instead of --minutes")
+    length.add_argument("--steps", type=flags.positive_int, help="steps of each phase, instead of --minutes")
     parser.add_argument(
         "--phases", default=",".join(PHASE_NAMES), help="comma-separated list of phases to train (default: %(default)s)"
     )
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers",
-        type=common.count,
+        type=flags.count,
         default=0,
         help="processes that make batches and generate faces; 0: the training process does (default: %(default)s)",
     )
@@ -66,14 +66,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="delete the phases in --out and train them all again, not only those that it lacks",
     )
-    common.add_seed(parser)
+    flags.add_seed(parser)
     parser.add_argument("--start", type=Path, help="weights that the base starts from (default: those of ImageNet)")
-    common.add_quiet(parser)
+    flags.add_quiet(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
     """Return the message about what a stopped run keeps."""
-    return common.goes_on(arguments.out, fresh=arguments.fresh)
+    return run_outcome.goes_on(arguments.out, fresh=arguments.fresh)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -89,8 +89,8 @@ def run(arguments: argparse.Namespace) -> None:
         workers=arguments.workers,
         resume=not arguments.fresh,
     )
-    phases = common.names(arguments.phases)
-    with common.stage_progress(quiet=arguments.quiet) as progress:
+    phases = flags.names(arguments.phases)
+    with terminal.stage_progress(quiet=arguments.quiet) as progress:
         for result in train(
             settings, phases=phases, minutes=arguments.minutes, steps=arguments.steps, progress=progress
         ):

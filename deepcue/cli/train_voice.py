@@ -24,7 +24,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deepcue.cli import common, training_data
+from deepcue.cli import flags, run_outcome, terminal, training_data
 from training.folds import LEAVE_OUT
 from training.voice.data import TABLE_COLUMNS, TABLE_CONTENT
 from training.voice.encoder import SHIPPED
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=common.output_folder,
+        type=flags.output_folder,
         default=Path("artifacts/voice"),
         help="folder for weights and scores (default: %(default)s)",
     )
@@ -64,25 +64,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what a fold leaves out: people, or methods with their people (default: %(default)s)",
     )
     parser.add_argument(
-        "--steps", type=common.positive_int, default=STEPS, help="steps of each network (default: %(default)s)"
+        "--steps", type=flags.positive_int, default=STEPS, help="steps of each network (default: %(default)s)"
     )
     parser.add_argument(
         "--fresh", action="store_true", help="delete the weights in --out, of any run, and train all models again"
     )
-    common.add_jobs(parser)
-    common.add_seed(parser)
-    common.add_quiet(parser)
+    flags.add_jobs(parser)
+    flags.add_seed(parser)
+    flags.add_quiet(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
     """Return the message about what a stopped run keeps."""
-    return common.goes_on(arguments.out, fresh=arguments.fresh)
+    return run_outcome.goes_on(arguments.out, fresh=arguments.fresh)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     recipe = VoiceRecipe(arguments.leave_out, arguments.steps, arguments.seed, arguments.encoder)
     options = {name: getattr(arguments, name) for name in ("voices", "jobs", "fresh")}
-    with common.stage_progress(quiet=arguments.quiet) as progress:
+    with terminal.stage_progress(quiet=arguments.quiet) as progress:
         scores = train(arguments.clips, arguments.out, recipe, **options, progress=progress)
     print(json.dumps(scores))

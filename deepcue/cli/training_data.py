@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepcue.cli import common
+from deepcue.cli import flags
 
 if TYPE_CHECKING:
     from training.faces.data import FaceTraining
@@ -52,7 +52,7 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
     """Declare ``--cache``."""
     parser.add_argument(
         "--cache",
-        type=common.output_folder,
+        type=flags.output_folder,
         default=Path("artifacts/cnn"),
         help="folder of a training, for its cached faces (default: %(default)s)",
     )

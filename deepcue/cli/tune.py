@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepcue.cli import common
+from deepcue.cli import flags, run_outcome
 from deepcue.cli.fold_options import add_folds, table_and_folds
 from ensemble.arrays import Int
 from ensemble.family_choice import choose_families
@@ -38,21 +38,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--budget",
-        type=common.positive_number,
+        type=flags.positive_number,
         default=BUDGET_S,
         help="duration of the search in seconds, for all learners together",
     )
     parser.add_argument(
-        "--trials", type=common.positive_int, help="stop after this many trials per learner (default: no limit)"
+        "--trials", type=flags.positive_int, help="stop after this many trials per learner (default: no limit)"
     )
     add_folds(parser)
-    common.add_seed(parser)
-    common.add_quiet(parser)
+    flags.add_seed(parser)
+    flags.add_quiet(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
     """Return the message about what an interrupted run keeps."""
-    return common.goes_on(arguments.out)
+    return run_outcome.goes_on(arguments.out)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from deepcue.cli import common
+from deepcue.cli import flags
 from deepcue.inputs import is_table
 from ensemble.metrics import Score
 from ensemble.training_set import training_set
@@ -47,14 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--learners",
-        type=common.names,
+        type=flags.names,
         default=["networks"],
         help="comma-separated list; the others are compared with the first (default: networks)",
     )
     parser.add_argument("--subset", type=Path, help="table or manifest: score only its clips")
     parser.add_argument("--copies", type=Path, help="table of copies of clips, in the same groups, to train on as well")
-    common.add_seed(parser)
-    common.add_json(parser)
+    flags.add_seed(parser)
+    flags.add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

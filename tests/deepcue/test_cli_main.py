@@ -13,13 +13,30 @@ import pytest
 
 import deepcue
 import deepcue.cli
-from deepcue.cli import common, main
+from deepcue.cli import error_boundary, flags, main, parsing, run_outcome, terminal
 from features.errors import InputError
+from features.threads import usable_cores
 
 ROOT = os.path.dirname(os.path.dirname(deepcue.__file__))
 HEAVY = {"torch", "sklearn", "scipy", "cv2", "librosa", "lightgbm", "pyarrow", "numpy"}
-NO_SUBCOMMANDS = {"common", "fold_options", "training_data", "main", "reference"}
-SHARED = {"--jobs": common.add_jobs, "--quiet": common.add_quiet, "--json": common.add_json, "--seed": common.add_seed}
+NO_SUBCOMMANDS = {
+    "error_boundary",
+    "flags",
+    "fold_options",
+    "generated_pages",
+    "main",
+    "parsing",
+    "reference",
+    "run_outcome",
+    "terminal",
+    "training_data",
+}
+SHARED = {
+    "--jobs": flags.add_jobs,
+    "--quiet": flags.add_quiet,
+    "--json": flags.add_json,
+    "--seed": flags.add_seed,
+}
 
 
 def command(*words, **options):
@@ -98,11 +115,11 @@ def test_the_help_of_a_subcommand_is_plain_text_that_names_defaults_in_one_way(n
 
 def test_help_is_freed_of_roles_and_double_backquotes():
     text = "see :func:`~extract.pipeline.extract`, :py:class:`deepcue.Model` and ``--jobs``\n```text\n```"
-    assert common.plain(text) == "see `extract`, `deepcue.Model` and `--jobs`\n```text\n```"
+    assert parsing.plain(text) == "see `extract`, `deepcue.Model` and `--jobs`\n```text\n```"
 
 
 def test_defaults_are_shown_in_one_style():
-    parser = common.Parser(formatter_class=common.HelpFormatter)
+    parser = parsing.Parser(formatter_class=parsing.HelpFormatter)
     parser.add_argument("real", help="clips")
     parser.add_argument("--size", default=2.5, help="size in px")
     parser.add_argument("--names", default=["a", "b"], help="which")
@@ -201,7 +218,7 @@ def test_python_dash_m_is_the_command():
 
 
 def outcome(action, capsys):
-    return common.guarded(action), capsys.readouterr()
+    return error_boundary.guarded(action), capsys.readouterr()
 
 
 def test_a_fault_of_the_program_shows_its_traceback_once_and_says_so(capsys):
@@ -212,7 +229,7 @@ def test_a_fault_of_the_program_shows_its_traceback_once_and_says_so(capsys):
     assert status == 1
     assert printed.err.count("Traceback") == 1
     assert printed.err.count("ZeroDivisionError: deep inside") == 1
-    assert printed.err.endswith(f"{common.FAULT_NOTE}\n")
+    assert printed.err.endswith(f"{error_boundary.FAULT_NOTE}\n")
 
 
 def test_the_users_error_is_one_line(capsys):
@@ -247,11 +264,11 @@ def test_a_closed_stream_is_no_error(monkeypatch, name):
         print("a result", flush=True)
         print("progress", file=sys.stderr, flush=True)
 
-    assert common.guarded(action) == 0
+    assert error_boundary.guarded(action) == 0
     getattr(sys, name).close()
 
 
-PRINTS = "import sys; from deepcue.cli.common import guarded; sys.exit(guarded(lambda: print({text})))"
+PRINTS = "import sys; from deepcue.cli.error_boundary import guarded; sys.exit(guarded(lambda: print({text})))"
 BUFFERING = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 
 
@@ -328,7 +345,7 @@ def test_a_seed_that_is_none_is_refused_in_a_sentence(name, text, capsys):
 
 
 def test_the_largest_seed_is_taken():
-    assert common.seed("4294967295") == 2**32 - 1
+    assert flags.seed("4294967295") == 2**32 - 1
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "x"])
@@ -345,7 +362,7 @@ def test_failed_clips_are_counted_by_error_with_an_example():
     errors += [("crashed", "out of memory")] * 4 + [("crashed", word) for word in ("by a", "by b", "by c")]
     names = [f"{number}.mp4" for number in range(len(errors))]
     status, error = zip(*errors, strict=True)
-    assert common.failure_lines(pa.table({"filename": names, "status": status, "error": error})) == [
+    assert run_outcome.failure_lines(pa.table({"filename": names, "status": status, "error": error})) == [
         "12 clips could not be measured:",
         "  4 crashed: out of memory (7.mp4, ...)",
         "  3 unreadable: can't be read: /data/4.mp4 (4.mp4, ...)",
@@ -356,7 +373,7 @@ def test_failed_clips_are_counted_by_error_with_an_example():
         "run the same command again to retry the 9 that crashed or ran out of time",
     ]
     measured = pa.table({"filename": ["a"], "status": ["ok"], "error": [""]})
-    assert common.failure_lines(measured) == []
+    assert run_outcome.failure_lines(measured) == []
 
 
 @pytest.mark.parametrize(("is_terminal", "least", "most"), [(True, 20, 42), (False, 3, 6)], ids=["terminal", "log"])
@@ -366,7 +383,7 @@ def test_progress_in_a_log_is_written_every_ten_seconds(monkeypatch, is_terminal
     monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
     now = [0.0]
     monkeypatch.setattr("tqdm.std.time", lambda: now[0])
-    with common.clip_progress(quiet=False) as progress:
+    with terminal.clip_progress(quiet=False) as progress:
         for done in range(41):
             progress(done, 41, 0)
             now[0] += 1
@@ -374,7 +391,7 @@ def test_progress_in_a_log_is_written_every_ten_seconds(monkeypatch, is_terminal
 
 
 def test_tables_have_columns_of_equal_width():
-    assert common.table_lines([("a", "bb"), ("ccc", "")]) == ["a    bb", "ccc"]
+    assert terminal.table_lines([("a", "bb"), ("ccc", "")]) == ["a    bb", "ccc"]
 
 
 NEEDS_NO_FILE = {"cues", "demo-data", "speak"}
@@ -401,6 +418,6 @@ def test_jobs_are_as_many_as_the_process_may_use(tmp_path, monkeypatch, group, q
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cpu.max").write_text(f"{quota}\n")
     (tmp_path / "own").write_text(f"1:name=systemd:/x\n{group}\n")
-    assert common.usable_cores(tmp_path, tmp_path / "own") == cores
-    assert common.usable_cores(tmp_path / "none", tmp_path / "own") == 8
-    assert common.usable_cores(tmp_path, tmp_path / "none") == 8
+    assert usable_cores(tmp_path, tmp_path / "own") == cores
+    assert usable_cores(tmp_path / "none", tmp_path / "own") == 8
+    assert usable_cores(tmp_path, tmp_path / "none") == 8

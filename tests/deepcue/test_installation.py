@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from deepcue import installation
-from deepcue.cli import common
+from deepcue.cli import error_boundary
 
 ROOT = Path(installation.__file__).resolve().parents[1]
 
@@ -50,7 +50,7 @@ def test_a_folder_that_hides_a_package_which_not_every_use_needs_is_named_where_
     def fail():
         raise ModuleNotFoundError("No module named 'reports.html'", name="reports.html")
 
-    assert common.guarded(fail) == 2
+    assert error_boundary.guarded(fail) == 2
     assert capsys.readouterr().err == (
         f"error: {tmp_path / 'reports'} hides deepcue's package `reports`; rename this folder\n"
     )
@@ -71,7 +71,7 @@ def test_a_python_without_the_dependencies_is_no_fault_of_deepcue(monkeypatch, c
     def fail():
         raise ModuleNotFoundError("No module named 'pyarrow.parquet'", name="pyarrow.parquet")
 
-    assert common.guarded(fail) == 2
+    assert error_boundary.guarded(fail) == 2
     printed = capsys.readouterr().err
     assert printed.startswith(f"error: deepcue is not installed in this Python ({sys.executable} has no module 'pyarr")
     assert printed.count("\n") == 1
@@ -82,8 +82,8 @@ def test_another_import_that_fails_is_a_fault(name, capsys):
     def fail():
         raise ImportError("no", name=name)
 
-    assert common.guarded(fail) == 1
-    assert common.FAULT_NOTE in capsys.readouterr().err
+    assert error_boundary.guarded(fail) == 1
+    assert error_boundary.FAULT_NOTE in capsys.readouterr().err
 
 
 def test_every_dependency_and_every_package_is_known():

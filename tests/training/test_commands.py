@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from deepcue.cli import common, face_scores, training_data, unseen_scores
+from deepcue.cli import face_scores, terminal, training_data, unseen_scores
 from deepcue.cli.main import command_parser
 from deepcue.cli.main import main as deepcue
 from extract.dataset import find_clips
@@ -153,7 +153,7 @@ def test_progress_is_reported_before_the_first_item_and_after_each():
 def test_bars_are_drawn_by_stage_unless_quiet(quiet, monkeypatch):
     shown = io.StringIO()
     monkeypatch.setattr("sys.stderr", shown)
-    with common.stage_progress(quiet=quiet) as progress:
+    with terminal.stage_progress(quiet=quiet) as progress:
         for report in (("base", 3, 5), ("faces", 0, 2), ("faces", 2, 2), ("base", 5, 5), ("none", 0, 0)):
             progress(*report)
     assert ("base" in shown.getvalue(), "faces" in shown.getvalue()) == (not quiet, not quiet)
