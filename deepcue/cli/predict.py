@@ -12,104 +12,32 @@ import argparse
 import datetime
 import json
 import shlex
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from deepcue import inputs
-from deepcue.cli import flags, parsing, run_outcome, terminal
+from deepcue.cli import flags, parsing, run_outcome, terminal, verdict_text
 from ensemble.compatibility import check_families
 from ensemble.model import Model
 from ensemble.outputs import make_parent
 from ensemble.store import LOCAL_MODEL, default_model, load_model
-from ensemble.verdict import CONTEXT_FAMILIES, NOTHING, Verdict, judge, ranked
-from ensemble.wording import (
-    NOTE,
-    NOTE_FACES_OF_LIST,
-    NOTE_LITTLE_OF_LIST,
-    NOTE_NO_DETAIL_OF_LIST,
-    NOTE_NO_FINDING,
-    NOTE_NOTHING,
-    model_line,
-)
+from ensemble.verdict import CONTEXT_FAMILIES, Verdict, judge, ranked
+from ensemble.wording import model_line
 from extract.dataset import find_clips
 from extract.entries import ClipEntry
 from extract.pipeline import examine, extract
 from features.checksums import sha256_of
-from features.discovery import describe
 from features.errors import NotFoundError, without_credentials
 from features.evidence import FACES_PER_SECOND, ClipEvidence
-from features.file_names import printable
 from features.table import read_table, write_table
-from reports.html import probability
 
 if TYPE_CHECKING:
     from reports.clip_report import ClipFacts
 
 EXAMPLE = "deepcue predict clip.mp4 --report clip.html"
-
-BAR_WIDTH = 16
-INDENT = "  "
-LEAST_SHOWN = 0.005  # log-odds: a smaller one is printed as 0 and has no bar
-
-
-def clip_lines(verdict: Verdict, *, mark: str = "█", width: int | None = None) -> list[str]:
-    """Return the lines that are printed for one clip, sentences broken at ``width`` characters if it is given."""
-    lines = [
-        printable(verdict.filename),
-        f"  P(FAKE) = {_probability(verdict)}   {verdict.verdict}",
-        f"  {_summary(verdict)}",
-    ]
-    if verdict.messages:
-        lines += terminal.wrapped(f"warnings: {'; '.join(verdict.messages)}", width, first=INDENT)
-    if families := verdict.log_odds_by_family:
-        lines += ["", "  contributions of the cue families, in log-odds", f"  {'':<18}{'REAL':>{BAR_WIDTH + 9}} | FAKE"]
-        parts = families | ({"(not measured)": verdict.log_odds_unmeasured} if verdict.unmeasured else {})
-        largest = max(1.0, *map(abs, parts.values()))  # so that small contributions have short bars
-        lines += [_bar_line(name, z, largest, mark) for name, z in parts.items()]
-        lines.append(f"  {'base value':<18}{verdict.base:>+8.2f}")
-        if abs(verdict.log_odds_limit) >= LEAST_SHOWN:
-            lines.append(f"  {'limit of the model':<18}{verdict.log_odds_limit:>+8.2f}")
-        lines.append(f"  {'sum':<18}{verdict.log_odds:>+8.2f} {verdict.bound}".rstrip())
-        described = {name: describe(name) for name in families}
-        lines += ["", "  what each measures", *_described(described, width)]
-    if verdict.unmeasured and verdict.verdict != NOTHING:  # else the warnings already say what was wrong
-        lines += ["", "  could not be measured"]
-        lines += _described(verdict.unmeasured, width)
-    notes = (NOTE_NO_FINDING if note == NOTE_NOTHING else note for note in verdict.notes)  # no number is printed
-    return [*lines, "", *(line for note in notes for line in terminal.wrapped(note, width, first=INDENT))]
-
-
-def _described(texts: Mapping[str, str], width: int | None) -> list[str]:
-    """Return a line or more for each family that has a text."""
-    first = {name: f"{INDENT}{name:<18}" for name, text in texts.items() if text}
-    return [
-        line
-        for name, start in first.items()
-        for line in terminal.wrapped(texts[name], width, first=start, rest=" " * len(start))
-    ]
-
-
-def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return one line per clip, the most probable FAKE first; then the reasons why clips were not measured."""
-    rows = [("P(FAKE)", "verdict", "status", "faces", "strongest cue", "clip")]
-    rows += [
-        (
-            _probability(verdict),
-            verdict.verdict,
-            verdict.status,
-            str(verdict.n_faces),
-            _strongest(verdict),
-            printable(verdict.filename),
-        )
-        for verdict in ranked(verdicts)
-    ]
-    silent = [verdict for verdict in verdicts if verdict.verdict == NOTHING]
-    reasons = [f"{printable(clip.filename)}: {NOTHING} ({clip.reason or clip.status})" for clip in silent]
-    return [*terminal.table_lines(rows), *(["", *reasons] if reasons else [])]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -184,24 +112,18 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _print(arguments: argparse.Namespace, verdicts: Sequence[Verdict], model: Model, folder: Path) -> None:
-    width, is_one = terminal.terminal_width(), len(verdicts) == 1
-    indent = INDENT if is_one else ""
-    lines = clip_lines(verdicts[0], mark=_mark(), width=width) if is_one else [*table_lines(verdicts), ""]
-    for sentence in (*([] if is_one else _list_notes(verdicts)), model_line(model.manifest, folder)):
+    width = terminal.terminal_width()
+    if len(verdicts) == 1:
+        indent, notes = verdict_text.INDENT, []
+        lines = verdict_text.clip_lines(verdicts[0], mark=verdict_text.bar_mark(), width=width)
+    else:
+        indent, notes = "", verdict_text.list_notes(verdicts)
+        lines = [*verdict_text.table_lines(verdicts), ""]
+    for sentence in (*notes, model_line(model.manifest, folder)):
         lines += terminal.wrapped(sentence, width, first=indent)
     print("\n".join(lines))
     if arguments.report:
         print(f"report {arguments.report}")
-
-
-def _list_notes(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return the notes below a list of clips."""
-    measured_ones = [verdict for verdict in verdicts if verdict.verdict != NOTHING]
-    several = [verdict for verdict in measured_ones if verdict.n_faces > 1]
-    faces = [NOTE_FACES_OF_LIST.format(main_face=verdict.main_face) for verdict in several[:1]]
-    little = [NOTE_LITTLE_OF_LIST] if any(verdict.little_notes for verdict in measured_ones) else []
-    detail = [NOTE_NO_DETAIL_OF_LIST] if any(verdict.detail_notes for verdict in measured_ones) else []
-    return [*faces, *little, *detail, NOTE]
 
 
 def only_clip(arguments: argparse.Namespace) -> ClipEntry | None:
@@ -305,42 +227,3 @@ def command(arguments: argparse.Namespace) -> str:
 def _sha256(clip: str) -> str:
     """Return the SHA-256 of a local clip; empty for a URL and for a missing file."""
     return sha256_of(Path(clip)) if Path(clip).is_file() else ""
-
-
-def _summary(verdict: Verdict) -> str:
-    if verdict.audio_only:
-        return f"{verdict.duration_s:.1f} s of audio, no video, status {verdict.status}"
-    faces = "no face" if verdict.n_faces == 0 else f"{verdict.n_faces} {'face' if verdict.n_faces == 1 else 'faces'}"
-    length = (
-        "length unknown"
-        if verdict.duration_s is None
-        else f"{verdict.duration_s:.1f} s, {verdict.n_frames} {'frame' if verdict.n_frames == 1 else 'frames'}"
-    )
-    return f"{length}, {faces}, status {verdict.status}"
-
-
-def _probability(verdict: Verdict) -> str:
-    """The probability in three digits or more, marked if at the model's bound; a dash if nothing was measured."""
-    return "-" if verdict.verdict == NOTHING else f"{probability(verdict.probability, 3)} {verdict.bound}".rstrip()
-
-
-def _strongest(verdict: Verdict) -> str:
-    if not verdict.log_odds_by_family:
-        return "-"
-    name, z = max(verdict.log_odds_by_family.items(), key=lambda pair: abs(pair[1]))
-    return f"{name} {z:+.2f}"
-
-
-def _bar_line(name: str, z: float, largest: float, mark: str) -> str:
-    z = z if abs(z) >= LEAST_SHOWN else 0.0
-    bar = mark * max(1, round(BAR_WIDTH * abs(z) / largest)) if z else ""
-    left, right = (bar, "") if z < 0 else ("", bar)
-    return f"  {name:<18}{z:>+8.2f} {left:>{BAR_WIDTH}} | {right}".rstrip()
-
-
-def _mark() -> str:
-    try:
-        "█".encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return "#"
-    return "█"

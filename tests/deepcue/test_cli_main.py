@@ -30,6 +30,7 @@ NO_SUBCOMMANDS = {
     "run_outcome",
     "terminal",
     "training_data",
+    "verdict_text",
 }
 SHARED = {
     "--jobs": flags.add_jobs,

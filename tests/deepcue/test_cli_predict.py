@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from toy_model import FAMILIES, FakeModel, toy_model, toy_table
 
-from deepcue.cli import predict
+from deepcue.cli import predict, verdict_text
 from deepcue.cli.main import main as deepcue
 from ensemble import store, verdict, wording
 from ensemble.missingness import SENTENCES
@@ -30,11 +30,11 @@ def judged(base, contributions, **made):
 
 def test_both_signs_are_drawn_on_their_own_side_of_the_axis():
     (one,) = judged([0.0], {"blink": [2.0], "lip_sync": [-1.0], "quality": [0.0]})
-    lines = {line.split()[0]: line for line in predict.clip_lines(one, mark="#") if "|" in line}
+    lines = {line.split()[0]: line for line in verdict_text.clip_lines(one, mark="#") if "|" in line}
     fake, real = lines["blink"].split("|"), lines["lip_sync"].split("|")
     assert fake[0].count("#") == 0
-    assert fake[1].count("#") == predict.BAR_WIDTH
-    assert real[0].count("#") == predict.BAR_WIDTH // 2
+    assert fake[1].count("#") == verdict_text.BAR_WIDTH
+    assert real[0].count("#") == verdict_text.BAR_WIDTH // 2
     assert real[1].count("#") == 0
     assert "#" not in lines["quality"]
 
@@ -42,31 +42,31 @@ def test_both_signs_are_drawn_on_their_own_side_of_the_axis():
 def test_a_small_contribution_has_a_short_bar_also_where_it_is_the_largest():
     """Non-regression: the only contribution filled the width, whatever it was."""
     (one,) = judged([0.0], {"blink": [0.25], "lip_sync": [0.0], "quality": [0.0]})
-    (line,) = [line for line in predict.clip_lines(one, mark="#") if "blink" in line and "|" in line]
-    assert line.count("#") == predict.BAR_WIDTH // 4
+    (line,) = [line for line in verdict_text.clip_lines(one, mark="#") if "blink" in line and "|" in line]
+    assert line.count("#") == verdict_text.BAR_WIDTH // 4
 
 
 @pytest.mark.parametrize("width", [66, 80])
 def test_on_a_terminal_no_sentence_is_broken_by_the_terminal(width):
     (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_audio=[0])
     one = dataclasses.replace(one, n_faces=2, status="partial", error="; ".join(["the file's timestamps jump"] * 5))
-    lines = predict.clip_lines(one, width=width)
+    lines = verdict_text.clip_lines(one, width=width)
     assert max(map(len, lines)) <= width
-    assert " ".join(" ".join(lines).split()) == " ".join(" ".join(predict.clip_lines(one)).split())
+    assert " ".join(" ".join(lines).split()) == " ".join(" ".join(verdict_text.clip_lines(one)).split())
     described = lines[lines.index("  what each measures") :]
     assert any(line.startswith(" " * 20) for line in described) == (width == 66)  # goes on in its own column
 
 
 def test_rounding_of_a_sum_is_no_evidence():
     (one,) = judged([0.0], {"blink": [2.0], "lip_sync": [0.0], "quality": [-1e-16]})
-    (line,) = [line for line in predict.clip_lines(one, mark="#") if "quality" in line and "|" in line]
+    (line,) = [line for line in verdict_text.clip_lines(one, mark="#") if "quality" in line and "|" in line]
     assert "+0.00" in line
     assert "#" not in line
 
 
 def test_each_contributing_family_shows_its_description():
     (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "of_another": [0.5]}, without_audio=[0])
-    output = "\n".join(predict.clip_lines(one))
+    output = "\n".join(verdict_text.clip_lines(one))
     assert "how often, how far and how fast the eyes shut" in output
     assert "whether the lips move" not in output  # nothing was measured of it
     asked = output.split("what each measures")[1]
@@ -77,8 +77,8 @@ def test_a_number_at_the_models_bound_is_no_measurement():
     """Non-regression: it was printed like any other."""
     model = FakeModel([np.log(0.97 / 0.03)], {name: [0.0] for name in FAMILIES}, clip=0.03)
     (one,) = verdict.judge(model, toy_table(1, 1))
-    assert "P(FAKE) = 0.970 or more   likely fake" in predict.clip_lines(one)[1]
-    assert predict.table_lines([one])[1].startswith("0.970 or more")
+    assert "P(FAKE) = 0.970 or more   likely fake" in verdict_text.clip_lines(one)[1]
+    assert verdict_text.table_lines([one])[1].startswith("0.970 or more")
 
 
 def test_beyond_the_models_limit_the_contributions_stay_and_a_line_closes_the_sum():
@@ -87,10 +87,10 @@ def test_beyond_the_models_limit_the_contributions_stay_and_a_line_closes_the_su
     (one,) = verdict.judge(model, toy_table(1, 1))
     assert (one.log_odds_by_family["blink"], one.log_odds_by_family["lip_sync"]) == (8.0, -0.5)
     assert one.as_dict()["log_odds_limit"] == pytest.approx(np.log(0.97 / 0.03) - 7.5)
-    lines = predict.clip_lines(one)
+    lines = verdict_text.clip_lines(one)
     assert "  limit of the model   -4.02" in lines
     assert "  sum                  +3.48 or more" in lines
-    inside = predict.clip_lines(judged([0.0], {"blink": [1.0], "lip_sync": [0.0], "quality": [0.0]})[0])
+    inside = verdict_text.clip_lines(judged([0.0], {"blink": [1.0], "lip_sync": [0.0], "quality": [0.0]})[0])
     assert "  sum                  +1.00" in inside
     assert not any("limit" in line for line in inside)
 
@@ -100,29 +100,29 @@ def test_silent_clip_says_that_lip_sync_needs_audio():
     assert one.unmeasured == {"lip_sync": "the clip has no audio"}
     assert "lip_sync" not in one.log_odds_by_family
     assert one.log_odds_unmeasured == pytest.approx(0.25)
-    assert any("lip_sync" in line and "no audio" in line for line in predict.clip_lines(one))
+    assert any("lip_sync" in line and "no audio" in line for line in verdict_text.clip_lines(one))
 
 
 def test_that_a_clip_is_silent_is_said_by_its_status_and_its_families_alone():
     (silent,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_audio=[0])
-    lines = predict.clip_lines(silent)
+    lines = verdict_text.clip_lines(silent)
     assert [line for line in lines if "no_audio" in line or "no audio" in line] == [
         "  4.0 s, 100 frames, 1 face, status no_audio",
         f"  {'lip_sync':<18}the clip has no audio",
     ]
-    cut = predict.clip_lines(dataclasses.replace(silent, error="no audio; only the first 60 s were analysed"))
+    cut = verdict_text.clip_lines(dataclasses.replace(silent, error="no audio; only the first 60 s were analysed"))
     assert "  warnings: only the first 60 s were analysed" in cut
 
 
 def test_several_clips_are_sorted_by_probability_and_those_without_a_finding_come_last():
     verdicts = judged([-1.0, 2.0, 1.0], {name: [0.0] * 3 for name in FAMILIES}, without_cues=[1])
     assert [one.filename for one in verdict.ranked(verdicts)] == ["clip002.mp4", "clip000.mp4", "clip001.mp4"]
-    lines = predict.table_lines(verdicts)
+    lines = verdict_text.table_lines(verdicts)
     assert lines[0].startswith("P(FAKE)")
     assert [line.split()[-1] for line in lines[1:4]] == ["clip002.mp4", "clip000.mp4", "clip001.mp4"]
     assert [line.split()[0] for line in lines[1:4]] == ["0.731", "0.269", "-"]  # 0.5 would be a finding
     assert lines[4:] == ["", f"clip001.mp4: nothing measured ({verdicts[1].error})"]
-    lines = predict.clip_lines(verdicts[1])
+    lines = verdict_text.clip_lines(verdicts[1])
     assert lines[1] == "  P(FAKE) = -   nothing measured"
     assert lines[-1] == f"  {wording.NOTE_NO_FINDING}", "no word of a number that is not there"
 
@@ -134,13 +134,13 @@ def test_of_silence_a_list_does_not_say_that_it_was_measured():
     silence = dataclasses.replace(one, filename="a.wav", status="no_face", error=error, n_frames=0)
     silence = dataclasses.replace(silence, unmeasured={"forensic_voice": SENTENCES[Reason.UNUSABLE]})
     why = "no video in the file, and no speech was found in its audio; only the first 60 s were analysed"
-    assert predict.table_lines([silence])[-1] == f"a.wav: nothing measured ({why})"
+    assert verdict_text.table_lines([silence])[-1] == f"a.wav: nothing measured ({why})"
     assert dataclasses.replace(silence, verdict="uncertain").reason == error
 
 
 def test_one_frame_is_not_called_frames():
     (one,) = judged([0.0], {name: [1.0] for name in FAMILIES})
-    assert predict.clip_lines(dataclasses.replace(one, n_frames=1))[2] == "  4.0 s, 1 frame, 1 face, status ok"
+    assert verdict_text.clip_lines(dataclasses.replace(one, n_frames=1))[2] == "  4.0 s, 1 frame, 1 face, status ok"
 
 
 @pytest.mark.parametrize(("status", "ends_with"), [("timeout", 2), ("unreadable", 0)])
@@ -358,17 +358,17 @@ def two_clips():
 def test_a_list_says_that_some_numbers_rest_on_little():
     one, two = two_clips()
     short = dataclasses.replace(two, n_frames=3, duration_s=0.12)
-    assert predict._list_notes([one, short]) == [wording.NOTE_LITTLE_OF_LIST, wording.NOTE]
-    assert predict._list_notes([one, dataclasses.replace(short, verdict=verdict.NOTHING)]) == [wording.NOTE]
+    assert verdict_text.list_notes([one, short]) == [wording.NOTE_LITTLE_OF_LIST, wording.NOTE]
+    assert verdict_text.list_notes([one, dataclasses.replace(short, verdict=verdict.NOTHING)]) == [wording.NOTE]
     blurred = dataclasses.replace(one, lacks_detail=True)
-    assert predict._list_notes([one, blurred]) == [wording.NOTE_NO_DETAIL_OF_LIST, wording.NOTE]
+    assert verdict_text.list_notes([one, blurred]) == [wording.NOTE_NO_DETAIL_OF_LIST, wording.NOTE]
 
 
 def test_a_list_says_which_face_counts_where_a_clip_has_several():
     one, two = two_clips()
     of_two_people = dataclasses.replace(two, n_faces=2)
-    assert predict._list_notes([one, two]) == [wording.NOTE]
-    several, note = predict._list_notes([one, of_two_people])
+    assert verdict_text.list_notes([one, two]) == [wording.NOTE]
+    several, note = verdict_text.list_notes([one, of_two_people])
     assert several == f"Some clips have several faces. {of_two_people.main_face}"
     assert note == wording.NOTE
-    assert predict._list_notes([one, dataclasses.replace(of_two_people, verdict=verdict.NOTHING)]) == [wording.NOTE]
+    assert verdict_text.list_notes([one, dataclasses.replace(of_two_people, verdict=verdict.NOTHING)]) == [wording.NOTE]
