@@ -19,7 +19,7 @@ from extract.clip.frame import FULL_LEVELS, Frame
 from extract.clip.track_choice import one_per_person
 from extract.clip.track_linking import MAX_GAP_S, linked
 from extract.clip.tracks import TrackBuilder, Tracker
-from features.measures.series import held_samples
+from features.measures.freeze_frames import held_samples
 from features.networks.dlib_models import EMBEDDING_DIMENSIONS
 from features.networks.face_embedding import with_embeddings
 from features.observation import AUDIO_RATE_HZ, Observation, Track

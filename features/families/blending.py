@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from features.arrays import F32
 from features.evidence import Series
-from features.measures import series
+from features.measures import robust, series
 from features.measures.comparison import log_ratio
 from features.measures.face_regions import FaceCrop, Mask, each_distinct, face_crops, sampled
 from features.measures.geometry import pose
@@ -198,6 +198,6 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     named = {"valid_share": valid}
     if valid >= series.MIN_VALID_SHARE and len(usable) >= MIN_FRAMES:
         named |= {
-            f"{name}_core_rest_med": series.median([frame[name] for frame in usable], MIN_FRAMES) for name in usable[0]
+            f"{name}_core_rest_med": robust.median([frame[name] for frame in usable], MIN_FRAMES) for name in usable[0]
         }
     return complete_row(COLUMNS, named)

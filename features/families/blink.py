@@ -34,7 +34,7 @@ import numpy as np
 
 from features.arrays import F64
 from features.evidence import Event, Series
-from features.measures import series
+from features.measures import robust, series
 from features.measures.eyelids import (
     BASE_QUANTILE,
     LONGEST_S,
@@ -247,7 +247,7 @@ def close_open_ratio(*, close: F64, reopen: F64) -> float:
     >>> round(close_open_ratio(close=np.array([2.0, 4.0]), reopen=np.array([1.0, 2.0])), 3)
     0.693
     """
-    return series.median(np.log(close / reopen), 1)
+    return robust.median(np.log(close / reopen), 1)
 
 
 def intervals(parts: Sequence[Segment], *, blinks: Sequence[Blink], discarded: Sequence[Blink] = ()) -> F64:
@@ -295,7 +295,7 @@ def ear_base_mad(parts: Sequence[Segment], *, blinks: Sequence[Blink]) -> float:
         for blink in blinks:
             keep &= (times < blink.start_s - CALM_MARGIN_S) | (times > blink.end_s + CALM_MARGIN_S)
         calm.append(part.values[keep])
-    return series.mad(np.concatenate(calm))
+    return robust.mad(np.concatenate(calm))
 
 
 def compare_eyes(pair: F64, *, rate_hz: float) -> tuple[float, float, float]:
@@ -326,7 +326,7 @@ def compare_eyes(pair: F64, *, rate_hz: float) -> tuple[float, float, float]:
 
 def _shifted_corr(pair: F64, lag: int) -> float:
     n = len(pair)
-    return series.correlation(pair[max(0, -lag) : n - max(0, lag), 0], pair[max(0, lag) : n - max(0, -lag), 1])
+    return robust.correlation(pair[max(0, -lag) : n - max(0, lag), 0], pair[max(0, lag) : n - max(0, -lag), 1])
 
 
 def eyes_together(parts: Sequence[Segment], *, blinks: Sequence[Blink]) -> tuple[float, float, float]:
@@ -363,7 +363,7 @@ def patch_ear_corr(track: Track) -> float:
         if min(np.hypot(*(pair[1] - pair[0])) for pair in corners) > 0:
             from_image.append(np.mean([eye_opening(luma, corners=pair) for pair in corners]))
             from_landmarks.append(eye_aspect_ratio(points[None])[0].mean())
-    return series.correlation(from_image, from_landmarks, least=MIN_CROPS)
+    return robust.correlation(from_image, from_landmarks, least=MIN_CROPS)
 
 
 def _blink_columns(seen: Lids) -> dict[str, float]:
@@ -377,14 +377,14 @@ def _blink_columns(seen: Lids) -> dict[str, float]:
         "rate_per_min": rate_per_min(count=len(blinks), obs_s=obs_s),
         "rate_shrunk_per_min": rate_shrunk_per_min(count=len(blinks), obs_s=obs_s),
         "none_logp": none_logp(seen=len(seen.every), obs_s=obs_s),
-        "dur_med_s": series.median(lengths, 1),
-        "dur_mad_s": series.mad(lengths, 3),
-        "amp_med": series.median(amplitudes(blinks), 1),
+        "dur_med_s": robust.median(lengths, 1),
+        "dur_mad_s": robust.mad(lengths, 3),
+        "amp_med": robust.median(amplitudes(blinks), 1),
         "complete_share": complete_share(blinks),
-        "close_speed_med": series.median(close, 1),
-        "open_speed_med": series.median(reopen, 1),
+        "close_speed_med": robust.median(close, 1),
+        "open_speed_med": robust.median(reopen, 1),
         "close_open_ratio": close_open_ratio(close=close, reopen=reopen),
-        "ibi_med_s": series.median(gaps, 2),
+        "ibi_med_s": robust.median(gaps, 2),
         "ibi_cv": interval_cv(gaps),
     }
 

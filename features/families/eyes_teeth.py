@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from features.arrays import F64
 from features.evidence import Series
-from features.measures import irises, series
+from features.measures import irises, robust, series
 from features.measures.face_regions import each_distinct
 from features.measures.geometry import LEFT_EYE, RIGHT_EYE, crop_landmarks, eye_aspect_ratio
 from features.measures.laws_texture import ENERGIES
@@ -198,26 +198,26 @@ def iris_columns(seen: Sequence[Irises]) -> dict[str, float]:
     """Columns of the irises, of the frames in which both can be seen; all NaN below 5."""
     if len(seen) < MIN_FRAMES:
         return {}
-    colours = {f"iris_{name}": series.median([one.colours[name] for one in seen], MIN_FRAMES) for name in COLOURS}
+    colours = {f"iris_{name}": robust.median([one.colours[name] for one in seen], MIN_FRAMES) for name in COLOURS}
     return colours | {
-        "iris_dlab_mad": series.mad([one.colours["dlab"] for one in seen]),
+        "iris_dlab_mad": robust.mad([one.colours["dlab"] for one in seen]),
         "spec_missing_share": float(np.mean([one.lights == 0 for one in seen])),
         "spec_one_eye_share": float(np.mean([one.lights == 1 for one in seen])),
-        "spec_iou_med": series.median([one.overlap for one in seen], MIN_FRAMES),
-        "spec_offset_med": series.median([one.offset for one in seen], MIN_FRAMES),
+        "spec_iou_med": robust.median([one.overlap for one in seen], MIN_FRAMES),
+        "spec_offset_med": robust.median([one.offset for one in seen], MIN_FRAMES),
     }
 
 
 def teeth_columns(seen: Sequence[Teeth]) -> dict[str, float]:
     """Columns of the teeth, of the frames that show some; NaN below 5."""
     laws = {
-        f"teeth_laws_{pair}": series.median([one.laws[k] for one in seen], MIN_FRAMES)
+        f"teeth_laws_{pair}": robust.median([one.laws[k] for one in seen], MIN_FRAMES)
         for k, pair in enumerate(ENERGIES)
     }
     return laws | {
-        "teeth_ten": series.median([one.ten for one in seen], MIN_FRAMES),
-        "teeth_skin_ratio": series.median([one.over_skin for one in seen], MIN_FRAMES),
-        "teeth_area_share": series.median([one.area_share for one in seen], MIN_FRAMES),
+        "teeth_ten": robust.median([one.ten for one in seen], MIN_FRAMES),
+        "teeth_skin_ratio": robust.median([one.over_skin for one in seen], MIN_FRAMES),
+        "teeth_area_share": robust.median([one.area_share for one in seen], MIN_FRAMES),
     }
 
 

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from features.arrays import F64
 from features.evidence import Series
-from features.measures import series
+from features.measures import robust, series
 from features.measures.comparison import log_ratio
 from features.measures.geometry import REGIONS, HeadTrack, moving_head
 from features.measures.perspective import Pose, fit, only, rotation_matrices, rotation_vectors
@@ -221,7 +221,7 @@ def turn_q90(rates: Sequence[Segment], *, order: int) -> float:
         0 for speed, 1 for acceleration, 2 for jerk.
     """
     sizes = [np.linalg.norm(series.smoothed(part, order=order), axis=1) for part in rates]
-    return series.quantile(np.concatenate(sizes), 0.9) if sizes else np.nan
+    return robust.quantile(np.concatenate(sizes), 0.9) if sizes else np.nan
 
 
 def jaw_pose(measured: Poses, *, frame_size: tuple[int, int]) -> Pose:
@@ -238,17 +238,17 @@ def jaw_pose(measured: Poses, *, frame_size: tuple[int, int]) -> Pose:
 def difference_columns(measured: Poses) -> dict[str, float]:
     """Columns of the difference of the two poses and of how well each fits."""
     degrees = np.degrees(measured.difference)
-    axes = {f"diff_{axis}_deg": series.median(degrees[:, k]) for k, axis in enumerate("xyz")}
+    axes = {f"diff_{axis}_deg": robust.median(degrees[:, k]) for k, axis in enumerate("xyz")}
     looks = (measured.inner.rotation[:, :, 2] * measured.whole.rotation[:, :, 2]).sum(axis=1)
     apart = np.linalg.norm(measured.inner.translation - measured.whole.translation, axis=1)
     return axes | {
-        "diff_angle_med_deg": series.median(measured.angle_deg),
-        "diff_angle_q90_deg": series.quantile(measured.angle_deg, 0.9),
+        "diff_angle_med_deg": robust.median(measured.angle_deg),
+        "diff_angle_q90_deg": robust.quantile(measured.angle_deg, 0.9),
         "diff_meanvec_deg": mean_vector_deg(measured.difference),
-        "diff_cos_med": series.median(np.clip(1.0 - looks, 0.0, 2.0)),
-        "diff_t_med": series.median(apart / np.linalg.norm(measured.whole.translation, axis=1)),
-        "reproj_inner_iod": series.median(measured.inner.error_px / measured.face.scale_px),
-        "reproj_whole_iod": series.median(measured.whole.error_px / measured.face.scale_px),
+        "diff_cos_med": robust.median(np.clip(1.0 - looks, 0.0, 2.0)),
+        "diff_t_med": robust.median(apart / np.linalg.norm(measured.whole.translation, axis=1)),
+        "reproj_inner_iod": robust.median(measured.inner.error_px / measured.face.scale_px),
+        "reproj_whole_iod": robust.median(measured.whole.error_px / measured.face.scale_px),
     }
 
 
@@ -262,7 +262,7 @@ def motion_columns(measured: Poses, *, frame_size: tuple[int, int]) -> dict[str,
     )
     angles = measured.whole.angles_deg
     ranges = {
-        f"{axis}_range_deg": series.quantile(angles[:, k], RANGE[1]) - series.quantile(angles[:, k], RANGE[0])
+        f"{axis}_range_deg": robust.quantile(angles[:, k], RANGE[1]) - robust.quantile(angles[:, k], RANGE[0])
         for k, axis in enumerate(AXES)
     }
     return ranges | {

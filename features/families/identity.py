@@ -21,7 +21,7 @@ from scipy.spatial import distance
 
 from features.arrays import F64
 from features.evidence import Series
-from features.measures import series
+from features.measures import robust, series
 from features.measures.comparison import log_ratio
 from features.measures.geometry import pose
 from features.networks.face_embedding import MAX_CHIPS, MAX_OTHERS, MIN_CHIPS, OTHER_CHIPS, embeddings, suitable
@@ -108,18 +108,18 @@ def distances(e: F64) -> dict[str, float]:
     steps = np.linalg.norm(np.diff(e, axis=0), axis=1)
     third = len(e) // 3
     ends = np.linalg.norm(e[:third].mean(axis=0) - e[-third:].mean(axis=0)) if third else np.nan
-    pair, spread = series.median(pairs), series.mad(steps, 7)
+    pair, spread = robust.median(pairs), robust.mad(steps, 7)
     whole = len(e) >= MIN_DRIFT_CHIPS and pair > 0
     limit = np.median(steps) + JUMP_MADS * spread
     return {
         "pair_med": pair,
-        "pair_q90": series.quantile(pairs, 0.9),
-        "medoid_med": series.median(central),
-        "medoid_q90": series.quantile(central, 0.9, MIN_CHIPS),
+        "pair_q90": robust.quantile(pairs, 0.9),
+        "medoid_med": robust.median(central),
+        "medoid_q90": robust.quantile(central, 0.9, MIN_CHIPS),
         "medoid_max": float(central.max()),
-        "step_med": series.median(steps),
-        "step_q90": series.quantile(steps, 0.9, MIN_CHIPS - 1),
-        "step_over_pair": log_ratio(series.median(steps), pair),
+        "step_med": robust.median(steps),
+        "step_q90": robust.quantile(steps, 0.9, MIN_CHIPS - 1),
+        "step_over_pair": log_ratio(robust.median(steps), pair),
         "drift": float(ends) / pair if whole else 0.0 if len(e) >= MIN_DRIFT_CHIPS else np.nan,
         "jump_share": float(np.mean(steps > limit + series.ROUNDING)),
     }
@@ -153,7 +153,7 @@ def explained(e: F64, *, pose_deg: F64, sharpness: F64) -> dict[str, float]:
         rest = rest - fitted
     return {
         "pose_corr": float(stats.spearmanr(central, angle).statistic) if varied else np.nan,
-        "resid_med": series.median(np.abs(rest)),
+        "resid_med": robust.median(np.abs(rest)),
     }
 
 

@@ -9,7 +9,7 @@ filter adds the flow's displacement to its calibrated state; flow that fails its
 ``jaw_inner_flow_ratio`` reads the flow alone, without the detector: each step minus the similarity that carries the
 rigid points along, minus its own smooth. What remains is how unsteadily the image itself moves there.
 
-Freeze frames of a second or more (:func:`features.measures.series.held`) are left out, as they have no jitter.
+Freeze frames of a second or more (:func:`features.measures.freeze_frames.held`) are left out, as they have no jitter.
 
 Lengths are in iod (``D``); ``z`` are detected, ``x`` calibrated points, ``y`` the calibrated points in the head's frame
 (:func:`features.measures.geometry.align`), ``e`` the residual of ``y`` against a Savitzky-Golay smooth over 0.23 s.
@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 
 from features.arrays import F64
 from features.evidence import Series
-from features.measures import series
+from features.measures import robust, series
 from features.measures.calibrated_points import (
     calibrate,
     detection_residual,
@@ -196,7 +196,7 @@ def jaw_inner_flow_ratio(residuals: Sequence[Segment]) -> float:
     if not residuals:
         return np.nan
     jaw, nose, eyes = (
-        series.median(region_rms(residuals, points=REGIONS[region])) for region in ("jaw", "nose", "eyes")
+        robust.median(region_rms(residuals, points=REGIONS[region])) for region in ("jaw", "nose", "eyes")
     )
     return log_ratio(jaw, (nose + eyes) / 2, floor=series.ROUNDING)
 
@@ -257,7 +257,7 @@ def state_ratio(*, face: F64, jaw: F64, chosen: NDArray[np.bool_]) -> float:
 def inner_outer_corr(residuals: Sequence[Segment]) -> float:
     """Pearson's r of the mean residual vectors of the inner face (27-67) and the jaw (0-16), x and y pooled."""
     e = np.concatenate([part.values for part in residuals])
-    return series.correlation(e[:, CORE].mean(axis=1), e[:, REGIONS["jaw"]].mean(axis=1))
+    return robust.correlation(e[:, CORE].mean(axis=1), e[:, REGIONS["jaw"]].mean(axis=1))
 
 
 def motion_q90(parts: Sequence[Segment], *, order: int) -> float:
@@ -276,7 +276,7 @@ def motion_q90(parts: Sequence[Segment], *, order: int) -> float:
         NaN below 20 values.
     """
     lengths = [np.linalg.norm(series.derivative(part, order=order), axis=2).ravel() for part in parts]
-    return series.quantile(np.concatenate(lengths), 0.9) if lengths else np.nan
+    return robust.quantile(np.concatenate(lengths), 0.9) if lengths else np.nan
 
 
 def jerk_over_vel(*, jerk: float, vel: float) -> float:
@@ -296,8 +296,8 @@ def region_columns(residuals: Sequence[Segment], *, low: Sequence[Segment]) -> d
     for region, points in REGIONS.items():
         size = region_rms(residuals, points=points)
         values |= {
-            f"{region}_jitter_med_iod": series.median(size),
-            f"{region}_jitter_q90_iod": series.quantile(size, 0.9),
+            f"{region}_jitter_med_iod": robust.median(size),
+            f"{region}_jitter_q90_iod": robust.quantile(size, 0.9),
             f"{region}_jitter_bp3_12": region_band(residuals, points=points, band_hz=BAND_HZ, least_hz=MIN_BAND_FPS),
             f"{region}_jitter_bp1_6_15hz": region_band(low, points=points, band_hz=BAND_15HZ_HZ, least_hz=MIN_LOW_FPS),
         }

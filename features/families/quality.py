@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from features.arrays import F64
 from features.evidence import Series
-from features.measures import series
+from features.measures import robust, series
 from features.measures.geometry import RIGID, HeadTrack, head
 from features.measures.luma import block_steps, filtered, grey_levels, noise_imm, noise_mad
 from features.observation import Observation, Track
@@ -232,7 +232,7 @@ def face_area_share(face: HeadTrack, *, frame_size: tuple[int, int]) -> float:
     seen = face.landmarks[face.seen]
     few = seen[:: max(1, len(seen) // 32)]  # the area changes slowly
     areas = [cv2.contourArea(cv2.convexHull(points.astype(np.float32))) for points in few]
-    return min(1.0, series.median(areas, 1) / (frame_size[0] * frame_size[1])) if areas else np.nan
+    return min(1.0, robust.median(areas, 1) / (frame_size[0] * frame_size[1])) if areas else np.nan
 
 
 def motion_med(face: HeadTrack) -> float:
@@ -242,7 +242,7 @@ def motion_med(face: HeadTrack) -> float:
     for part in parts:
         apart = max(1, series.n_samples(0.2, rate_hz=part.rate_hz))
         speeds.append(np.linalg.norm(part.values[apart:] - part.values[:-apart], axis=1) * part.rate_hz / apart)
-    return series.median(np.concatenate(speeds)) if speeds else np.nan
+    return robust.median(np.concatenate(speeds)) if speeds else np.nan
 
 
 def patch_columns(
@@ -268,8 +268,8 @@ def patch_columns(
     named = {}
     for name, measure_of in MEASURES.items():
         values = [measure_of.function(luma) for luma in lumas]
-        named[f"{name}_{place}_med"] = series.median(values, MIN_PATCHES)
-        named[f"{name}_{place}_mad"] = series.mad(values)
+        named[f"{name}_{place}_med"] = robust.median(values, MIN_PATCHES)
+        named[f"{name}_{place}_mad"] = robust.mad(values)
     return named
 
 
@@ -307,8 +307,8 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
             "iod_px": face.scale_px,
             "face_area_share": face_area_share(face, frame_size=observation.frame_size),
             "motion_med": motion_med(face),
-            "yaw_abs_med": series.median(np.abs(face.yaw_deg)),
-            "detector_conf_med": series.median(track.detector_score[face.index][face.seen]),
+            "yaw_abs_med": robust.median(np.abs(face.yaw_deg)),
+            "detector_conf_med": robust.median(track.detector_score[face.index][face.seen]),
             "clip_share": float(np.isfinite(track.landmarks[:, 0, 0]).sum()) / len(observation.times_s),
         }
     return complete_row(COLUMNS, named)

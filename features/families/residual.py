@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.arrays import F32, F64, U8
-from features.measures import series
+from features.measures import robust, series
 from features.measures.comparison import entropy, js_distance, log_ratio
 from features.measures.face_regions import FaceCrop, Mask, contour, distance_map, each_distinct, face_crops, sampled
 from features.measures.geometry import head
@@ -355,10 +355,10 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     if valid >= series.MIN_VALID_SHARE and len(usable) >= MIN_FRAMES:
         rows = [patch.values for patch in usable]
         around = each_distinct(face_crops(observation, track, numbers), of_crop)
-        named |= series.medians_over_frames(
+        named |= robust.medians_over_frames(
             (column.name for column in COLUMNS), lambda name: around if "_fo" in name else rows, least=MIN_FRAMES
         )
         named |= _co_occurrence_columns(usable)
-        grids = series.finite([row.get("grid8_same", np.nan) for row in rows])
+        grids = robust.finite([row.get("grid8_same", np.nan) for row in rows])
         named["grid8_same_share"] = float(grids.mean()) if grids.size >= MIN_FRAMES else np.nan
     return complete_row(COLUMNS, named)

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from features.arrays import F64
 from features.evidence import Series
-from features.measures import series, spectral
+from features.measures import robust, series, spectral
 from features.measures.face_patch import face_patch
 from features.measures.geometry import RIGID, crop_landmarks, head
 from features.measures.luma import grey_levels
@@ -301,7 +301,7 @@ def flicker(steps: F64) -> F64:
     ndarray of shape (c,)
         NaN below 25 steps.
     """
-    return np.array([series.mad(column, MIN_STEPS) for column in steps.T])
+    return np.array([robust.mad(column, MIN_STEPS) for column in steps.T])
 
 
 def still_steps(observation: Observation, track: Track) -> NDArray[np.bool_]:

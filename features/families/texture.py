@@ -30,7 +30,7 @@ from math import inf
 import numpy as np
 
 from features.arrays import F64, U8
-from features.measures import series
+from features.measures import robust, series
 from features.measures.comparison import entropy, js_distance, log_ratio
 from features.measures.face_patch import face_patch
 from features.measures.face_regions import each_distinct, sampled
@@ -219,8 +219,8 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
             key=lambda number: (id(track.patch_face[number]), id(track.patch_background[number])),
         )
         faces = [crop.values for crop in usable]
-        named |= series.medians_over_frames(
+        named |= robust.medians_over_frames(
             (column.name for column in COLUMNS), lambda name: patches if "_fb_" in name else faces, least=MIN_FRAMES
         )
-        named["lbp_step_js_med"] = series.median(steps, MIN_FRAMES - 1)
+        named["lbp_step_js_med"] = robust.median(steps, MIN_FRAMES - 1)
     return complete_row(COLUMNS, named)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.arrays import F64
-from features.measures import series
+from features.measures import robust
 from features.measures.geometry import RIGID, HeadTrack, similarity
 from features.observation import LANDMARK_SCALE, LANDMARK_SIDE_PX, Track
 
@@ -78,7 +78,7 @@ def flow_reject_share(displacement: F64, *, seen: NDArray[np.bool_]) -> float:
 def half_grid_px(track: Track) -> float:
     """Half a pixel of the grid on which the landmarks of a track were found, in px of the frame; NaN without a box."""
     sides = (track.box[:, 2:] - track.box[:, :2]).max(axis=1)
-    return 0.5 * LANDMARK_SCALE / LANDMARK_SIDE_PX * series.median(sides, 1)
+    return 0.5 * LANDMARK_SCALE / LANDMARK_SIDE_PX * robust.median(sides, 1)
 
 
 def calibrate(detected: F64, *, displacement: F64, rate_hz: float = KALMAN_HZ, rounding_px: float = 0.0) -> F64:
@@ -133,4 +133,4 @@ def detection_residual(*, detected: F64, calibrated: F64, scale_px: float) -> fl
     scale_px : float
         ``D``.
     """
-    return series.median(np.linalg.norm(detected - calibrated, axis=2) / scale_px)
+    return robust.median(np.linalg.norm(detected - calibrated, axis=2) / scale_px)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from features.arrays import F64
-from features.measures import series
+from features.measures import robust, series
 from features.measures.geometry import RIGID, HeadTrack, eye_aspect_ratio
 from features.measures.series import Segment
 
@@ -159,7 +159,7 @@ def disturbed_times(face: HeadTrack, *, sharpness: F64) -> F64:
     move = [np.interp(after, times[seen], axis) - np.interp(before, times[seen], axis) for axis in centre.T]
     speed = np.hypot(*move) / (2 * HEAD_STEP_S)
     level = np.nanmedian(sharpness) if np.isfinite(sharpness).any() else np.nan
-    low = min(series.quantile(sharpness, BLUR_QUANTILE), BLUR_FRACTION * level)
+    low = min(robust.quantile(sharpness, BLUR_QUANTILE), BLUR_FRACTION * level)
     return times[(speed > MAX_HEAD_IOD_S) | (sharpness < low)]
 
 

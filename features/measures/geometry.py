@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from features.arrays import F32, F64
 from features.measures.frame_clock import taken_times
-from features.measures.series import distinct, held
+from features.measures.freeze_frames import distinct, held
 from features.object_cache import ObjectCache
 from features.observation import Observation, Track
 
@@ -319,7 +319,7 @@ def head(observation: Observation, track: Track) -> HeadTrack:
 
 
 def moving_head(observation: Observation, track: Track) -> HeadTrack:
-    """Return :func:`head` without the samples in which a still is held (:func:`features.measures.series.held`).
+    """Return :func:`head` without the samples in which a still is held (:func:`features.measures.freeze_frames.held`).
 
     Nobody blinks, speaks or moves in a freeze frame: cues of motion leave it out. The scale is that of the whole track.
     """

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.arrays import F64
-from features.measures import series
+from features.measures import robust
 from features.measures.outlines import inside_convex
 
 EYE_PX = 64  # between the corners of a level eye
@@ -205,7 +205,7 @@ def colour_differences(first: F64, second: F64) -> dict[str, float]:
     (h1, s1, v1), (h2, s2, v2) = cv2.cvtColor(means, cv2.COLOR_RGB2HSV)[0].astype(np.float64)
     lab = cv2.cvtColor(means, cv2.COLOR_RGB2Lab)[0].astype(np.float64)
     histograms = {
-        f"hist_{name}": (1.0 - series.correlation(_histogram(first[:, k]), _histogram(second[:, k]))) / 2.0
+        f"hist_{name}": (1.0 - robust.correlation(_histogram(first[:, k]), _histogram(second[:, k]))) / 2.0
         for k, name in enumerate("rgb")
     }
     return {

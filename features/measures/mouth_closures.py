@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from features.arrays import F64
-from features.measures import series
+from features.measures import robust
 from features.measures.speech_series import GRID_HZ
 from features.measures.synchrony import shifts
 
@@ -62,7 +62,7 @@ def closure_z(mouth_open: F64, *, places: NDArray[np.int64]) -> float:
     lowest = ndimage.minimum_filter1d(np.nan_to_num(mouth_open, nan=np.inf), 2 * round(HIT_S * GRID_HZ) + 1)
     hit = lowest < level
     null = [hit[(places + shift) % n].mean() for shift in null_shifts]
-    return series.null_z(float(hit[places].mean()), null=null)
+    return robust.null_z(float(hit[places].mean()), null=null)
 
 
 def closure_lag_abs_s(mouth_open: F64, *, places: NDArray[np.int64]) -> float:

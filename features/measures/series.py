@@ -1,33 +1,27 @@
-"""Time series of a face: usable samples, uniform grids across gaps, robust summaries, power in a band, null z.
+"""Time series of a face: uniform grids across gaps, smoothing, derivatives, power in a band.
 
 Times are presentation times; frame numbers never stand for time. Series come on a uniform grid in segments: gaps up to
-``MAX_GAP_S`` are bridged by linear interpolation, longer ones split. Each summary is NaN below the number of samples
-that it needs. Everything is float64.
+``MAX_GAP_S`` are bridged by linear interpolation, longer ones split. Everything is float64.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.arrays import F64
-from features.observation import Observation, Track
 
 MAX_GAP_S = 0.12  # longer gaps split a series
 TIME_ROUNDING_S = 2e-3  # of a gap between time stamps in whole milliseconds: three steps of 0.04 s are no longer gap
-# A still: see held. Of 40 edited clips, others than stills stayed below the step for 0.15 s at most, and the sharpness
-# of a face that is not a still usually changes by 2 % and more from frame to frame.
-HELD_S, HELD_STEP, HELD_POINTS, HELD_SHARPNESS = 1.0, 1e-3, 0.9, 2e-3
 MIN_SPECTRUM_S = 2.0  # and 64 samples: shorter segments have no spectrum
 MIN_SPECTRUM_SAMPLES = 64
 WELCH_S = 4.0
 BAND_FLOOR_HZ, BAND_CEILING_HZ = 0.5, 15.0  # the whole that a band is a fraction of, with BAND_LIMIT
 BAND_LIMIT = 0.45  # of a series' rate: up to there its power can be measured
-MAD_TO_SD = 1.4826  # of a normal distribution
 SMOOTH_S = 0.23  # Savitzky-Golay window of every landmark series
 MAX_SMOOTH_S = 0.35  # of its five samples or more: a longer one takes motion itself for jitter
 SNAP = 0.3  # of a frame: times this near to a regular grid are taken as regular
@@ -60,43 +54,6 @@ class Segment:
     def length_s(self) -> float:
         """Samples over rate: the time that the segment observes."""
         return len(self.values) / self.rate_hz
-
-
-def distinct(observation: Observation, track: Track) -> NDArray[np.int64]:
-    """Positions [k], of 0 to m - 1, of the track's samples that do not repeat the frame before (rate conversion)."""
-    return np.flatnonzero(~observation.duplicate[track.frame_index])
-
-
-def held(observation: Observation, track: Track) -> NDArray[np.bool_]:
-    """Return :func:`held_samples` of a track of an observation."""
-    return held_samples(track, times_s=observation.times_s[track.frame_index])
-
-
-def held_samples(track: Track, *, times_s: F64) -> NDArray[np.bool_]:
-    """[m] true for the track's samples that hold a still for a second or more, except the first of each still.
-
-    A freeze frame that was encoded again has no equal frames, but nothing in the face moves: of each step, nine in ten
-    points that optical flow follows move by less than a thousandth of the face's side, and the face's sharpness
-    usually (median) changes by less than 0.2 %.
-
-    Parameters
-    ----------
-    track : Track
-        Of m samples.
-    times_s : ndarray of shape (m,)
-        Presentation times of the samples.
-    """
-    still = np.zeros(len(track), dtype=bool)
-    moved = np.linalg.norm(track.flow[1:].astype(np.float64) - track.landmarks[:-1], axis=2)
-    followed = np.isfinite(moved)
-    reached = (moved <= HELD_STEP * np.median(track.box[:, 2] - track.box[:, 0])) & followed
-    still[1:] = (reached.sum(axis=1) >= HELD_POINTS * followed.sum(axis=1)) & followed.any(axis=1)
-    edges = np.flatnonzero(np.diff(np.r_[False, still, False]))
-    for first, after in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        sharpness = track.sharpness[first - 1 : after, 0]
-        constant = np.median(np.abs(np.diff(sharpness))) <= HELD_SHARPNESS * np.median(sharpness)
-        still[first:after] = constant and times_s[after - 1] - times_s[first - 1] >= HELD_S - TIME_ROUNDING_S
-    return still
 
 
 def rate(times_s: ArrayLike) -> float:
@@ -270,118 +227,6 @@ def parabola(values: F64, *, at: int) -> tuple[float, float]:
     bend = left - 2 * middle + right
     shift = float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend else 0.0
     return middle - 0.25 * (left - right) * shift, at + shift
-
-
-def finite(values: ArrayLike) -> F64:
-    """Keep the finite ones of ``values`` of any shape, flat: [k].
-
-    >>> finite([[1.0, np.nan], [np.inf, 2.0]]).tolist()
-    [1.0, 2.0]
-    """
-    flat = np.asarray(values, dtype=np.float64).ravel()
-    return flat[np.isfinite(flat)]
-
-
-def median(values: ArrayLike, least: int = 5) -> float:
-    """Median of the finite ones of ``values`` of any shape, in their unit; NaN below ``least`` of them.
-
-    >>> median([3.0, 1.0, np.nan, 2.0], least=3)
-    2.0
-    """
-    x = finite(values)
-    return float(np.median(x)) if x.size >= least else np.nan
-
-
-def medians_over_frames(
-    columns: Iterable[str], frames: Callable[[str], Sequence[Mapping[str, float]]], *, least: int
-) -> dict[str, float]:
-    """Medians over the frames of a clip, for the columns that end in ``_med``, by their names without the family.
-
-    Parameters
-    ----------
-    columns
-        Full names; others than ``_med`` are passed over.
-    frames
-        From a quantity, such as ``noise`` of ``mine.noise_med``, to what each frame says, by quantity.
-    least
-        The median of fewer finite values is NaN.
-
-    Examples
-    --------
-    >>> seen = [{"noise": 1.0}, {}, {"noise": 2.0}]
-    >>> medians_over_frames(["mine.noise_med", "mine.valid_share"], lambda _: seen, least=2)
-    {'noise_med': 1.5}
-    """
-    quantities = [name.split(".")[1].removesuffix("_med") for name in columns if name.endswith("_med")]
-    return {
-        f"{quantity}_med": median([row.get(quantity, np.nan) for row in frames(quantity)], least)
-        for quantity in quantities
-    }
-
-
-def quantile(values: ArrayLike, q: float, least: int = 20) -> float:
-    """Quantile of the finite ones of ``values`` of any shape, by linear interpolation, in their unit.
-
-    NaN below ``least`` of them.
-
-    Parameters
-    ----------
-    values : array_like
-        NaN and infinite values are left out.
-    q : float
-        0 to 1.
-    least : int
-        Finite values that are needed.
-
-    Examples
-    --------
-    >>> quantile([0.0, 10.0, np.nan], 0.25, least=2)
-    2.5
-    """
-    x = finite(values)
-    return float(np.quantile(x, q)) if x.size >= least else np.nan
-
-
-def mad(values: ArrayLike, least: int = 8) -> float:
-    """Robust standard deviation of the finite ones of ``values`` of any shape: 1.4826 median |x - median x|.
-
-    In their unit, 0 or above; NaN below ``least`` of them.
-
-    >>> round(mad([1.0, 2.0, 3.0, 100.0], least=4), 4)
-    1.4826
-    """
-    x = finite(values)
-    return float(MAD_TO_SD * np.median(np.abs(x - np.median(x)))) if x.size >= least else np.nan
-
-
-def correlation(a: ArrayLike, b: ArrayLike, least: int = 8) -> float:
-    """Pearson's r, -1 to 1, of two series of the same size [n], over the places where both are finite.
-
-    NaN below ``least`` such places, or without variance.
-
-    >>> round(correlation([1, 2, 3, np.nan], [2, 4, 7, 0], least=3), 3)
-    0.993
-    """
-    x, y = np.asarray(a, dtype=np.float64).ravel(), np.asarray(b, dtype=np.float64).ravel()
-    ok = np.isfinite(x) & np.isfinite(y)
-    if ok.sum() < least:
-        return np.nan
-    x, y = x[ok] - x[ok].mean(), y[ok] - y[ok].mean()
-    norm = float(np.sqrt((x**2).sum() * (y**2).sum()))
-    return float((x * y).sum() / norm) if norm > 1e-12 * max(1.0, x.size) else np.nan
-
-
-def null_z(observed: float, *, null: ArrayLike) -> float:
-    """Robust z of an observed value among draws of its null [k], ``(observed - median) / mad``, without a unit.
-
-    NaN below 30 finite draws, or when they do not vary.
-
-    >>> round(null_z(5.0, null=np.linspace(-1.0, 1.0, 31)), 2)
-    6.32
-    """
-    draws = finite(null)
-    spread = mad(draws)
-    return float((observed - np.median(draws)) / spread) if draws.size >= 30 and spread > 0 else np.nan
 
 
 def band_fraction(parts: Sequence[Segment], *, band_hz: tuple[float, float]) -> float:

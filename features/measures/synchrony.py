@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from features.arrays import F64
-from features.measures import series
+from features.measures import robust, series
 from features.measures.speech_series import GRID_HZ
 
 MAX_LAG_S, WIDE_LAG_S = 0.5, 1.0
@@ -98,9 +98,9 @@ def pair_columns(*, mouth: F64, voice: F64) -> dict[str, float]:
     lag_s = float(np.clip((at - near) / GRID_HZ, -MAX_LAG_S, MAX_LAG_S))
     rolled = [np.roll(voice, int(shift)) for shift in shifts(len(voice))]
     null = lag_correlation(mouth=mouth, voice=np.stack(rolled), max_lag=near).max(axis=1) if rolled else []
-    spread = series.mad(r)
+    spread = robust.mad(r)
     sharp = (middle.max() - np.nanmedian(r)) / spread if spread > 0 else np.nan
-    z = series.null_z(float(middle.max()), null=null)
+    z = robust.null_z(float(middle.max()), null=null)
     return dict(zip(names, (min(peak, 1.0), z, lag_s, abs(lag_s), float(sharp)), strict=True))
 
 
@@ -166,7 +166,7 @@ def cca(*, mouth: F64, voice: F64) -> tuple[float, float]:
         return np.nan, np.nan
     best = r.max(axis=1)
     fraction = (1.0 + np.sum(best[1:] >= best[0])) / len(best)
-    return series.null_z(float(best[0]), null=best[1:]), float(fraction)
+    return robust.null_z(float(best[0]), null=best[1:]), float(fraction)
 
 
 def cca_lag(*, mouth: F64, voice: F64) -> tuple[float, float]:
@@ -287,4 +287,4 @@ def lag_agreement(*, lags_s: F64, peaks: F64) -> tuple[float, float]:
     if len(lags_s) < 4:
         return np.nan, np.nan
     near = np.abs(lags_s - np.median(lags_s)) <= WIN_NEAR_S
-    return series.mad(lags_s, 4), float(np.mean(near & (peaks > WIN_PEAK)))
+    return robust.mad(lags_s, 4), float(np.mean(near & (peaks > WIN_PEAK)))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.arrays import F64
-from features.measures import series
+from features.measures import robust
 from features.measures.geometry import crop_landmarks, pose
 from features.networks.dlib_models import EMBEDDING_DIMENSIONS
 from features.observation import Track
@@ -27,7 +27,7 @@ def suitable(track: Track, *, most: int) -> NDArray[np.int64]:
     """Return the numbers [k] of up to ``most`` spread-out crops, frontal within 45 degrees and reasonably sharp."""
     points = track.landmarks[track.crop_index]
     sharp = track.sharpness[:, 0].astype(np.float64)
-    floor = series.quantile(sharp, BLUR_QUANTILE, least=1)
+    floor = robust.quantile(sharp, BLUR_QUANTILE, least=1)
     good = np.abs(pose(points)[:, 1]) < MAX_YAW_DEG
     good &= ~(sharp[track.crop_index] < floor)
     numbers = np.flatnonzero(good)

@@ -21,7 +21,7 @@ from features.families import (
     spectrum,
 )
 from features.measures import speech_series
-from features.measures.series import median
+from features.measures.robust import median
 from features.networks import logit_columns
 from features.networks.crop_views import View
 from features.networks.face_embedding import MAX_CHIPS, suitable

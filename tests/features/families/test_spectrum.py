@@ -9,7 +9,7 @@ import pytest
 from features.families import spectrum
 from features.measures import spectral
 from features.measures.geometry import FACE_MODEL
-from features.measures.series import mad
+from features.measures.robust import mad
 
 
 def test_a_median_needs_eight_patches_that_are_whole(rng):

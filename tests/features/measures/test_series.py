@@ -1,4 +1,4 @@
-"""Grids, summaries, power in a band and nulls on signals of known answer."""
+"""Grids, smoothing, derivatives and power in a band on signals of known answer."""
 
 import numpy as np
 import pytest
@@ -54,25 +54,6 @@ def test_nothing_usable_gives_no_segment(values):
     assert series.segments(values, times_s=np.arange(50) / 25.0) == []
 
 
-def test_summaries_follow_the_catalogue():
-    x = np.arange(101.0)
-    assert series.median(x) == 50.0
-    assert series.quantile(x, 0.9) == 90.0
-    assert series.mad(x) == pytest.approx(1.4826 * 25.0)
-
-
-@pytest.mark.parametrize(
-    ("function", "count"),
-    [(series.median, 4), (lambda x: series.quantile(x, 0.9), 19), (series.mad, 7)],
-)
-def test_too_few_samples_are_nan(rng, function, count):
-    x = rng.standard_normal(60)
-    x[count:] = np.nan
-    assert np.isnan(function(x))
-    x[count:] = rng.standard_normal(60 - count)
-    assert np.isfinite(function(x[: count + 1]))
-
-
 def test_segments_count_by_their_length_in_a_band():
     """Four seconds of a tone inside the band and eight of one below it: a third of the power lies inside."""
     inside, below = (
@@ -81,17 +62,6 @@ def test_segments_count_by_their_length_in_a_band():
     )
     for parts in ([inside, below], [below, inside]):
         assert series.band_fraction(parts, band_hz=(3.0, 12.0)) == pytest.approx(1 / 3, abs=0.01)
-
-
-def test_constant_series_have_no_correlation_and_no_z():
-    assert np.isnan(series.correlation(np.ones(50), np.arange(50)))
-    assert np.isnan(series.null_z(1.0, null=np.ones(50)))
-
-
-def test_null_z_counts_robust_deviations(rng):
-    null = rng.standard_normal(2001)
-    assert series.null_z(3.0, null=null) == pytest.approx(3.0, abs=0.25)
-    assert np.isnan(series.null_z(3.0, null=null[:29]))
 
 
 def test_the_power_in_a_band_finds_a_tone_and_spread_noise(rng):
@@ -146,24 +116,6 @@ def test_no_smooth_is_longer_than_motion(rate_hz, known):
 @pytest.mark.parametrize(("rate_hz", "window"), [(15, 5), (24, 5), (25, 5), (30, 7), (60, 13)])
 def test_smoothing_window_is_odd_and_about_a_quarter_second(rate_hz, window):
     assert series.savgol_window(rate_hz) == window
-
-
-def test_repeated_frames_are_left_out(make_track, make_observation, rng):
-    track = make_track(rng.uniform(100, 200, (40, 68, 2)), crops=0)
-    duplicate = np.arange(40) % 5 == 4
-    index = series.distinct(make_observation(track, duplicate=duplicate), track)
-    assert np.array_equal(index, np.flatnonzero(~duplicate))
-
-
-def test_medians_are_of_the_frames_that_a_quantity_is_measured_in():
-    """Two kinds of frames; a quantity that too few of them have is NaN, and a column that is no median stays out."""
-    faces, patches = [{"noise": 1.0, "rare": 5.0}, {"noise": 3.0}, {"noise": np.nan}], [{"noise_fb": 7.0}] * 2
-    found = series.medians_over_frames(
-        ["x.noise_med", "x.noise_fb_med", "x.rare_med", "x.valid_share"],
-        lambda name: patches if name == "noise_fb" else faces,
-        least=2,
-    )
-    assert found == {"noise_med": 2.0, "noise_fb_med": 7.0, "rare_med": pytest.approx(np.nan, nan_ok=True)}
 
 
 def test_a_frame_that_comes_late_by_more_than_a_third_is_no_regular_sample():
