@@ -19,6 +19,7 @@ FIRST_STEP_S = 0.25  # initial spacing: closer neighbours look the same
 GRID_STEPS = 5  # places per side of the grid on which the background patch is searched
 BAR_LEVELS = 4  # above black: where all pixels of a frame's outermost rows or columns lie below, they are a black bar
 BAR_EDGE_PX = 4  # of the scene beside a bar: scaling and coding blur the edge
+BAR_LIT = 0.5  # of the scene along a bar is not black; less beside what is dark in the scene, as a stage
 
 
 @dataclass
@@ -132,7 +133,8 @@ def background_window(
     Black bars around the video are no background: their edges would count as its detail. ``black`` is the level of
     black.
     """
-    rows, columns = (_within_bars(luma.max(axis=axis), black) for axis in (1, 0))
+    lit = luma > black + BAR_LEVELS
+    rows, columns = _within_bars(lit), _within_bars(lit.T)
     wanted = _energy(like)
     best: tuple[float, SquareCrop] | None = None
     for top in _places(rows.start, rows.stop - side):
@@ -146,13 +148,20 @@ def background_window(
     return best[1] if best else None
 
 
-def _within_bars(brightest: NDArray[np.uint8], black: int) -> slice:
-    """Return the rows or columns between the black bars at both ends, given the brightest pixel [n] of each."""
-    lit = np.flatnonzero(brightest > black + BAR_LEVELS)
-    if not lit.size:
+def _within_bars(lit: NDArray[np.bool_]) -> slice:
+    """Return the rows between the black bars at top and bottom, given which pixels [h, w] of a frame are not black.
+
+    A bar has a straight edge, along which most of the scene is not black; black that ends otherwise is of the scene.
+    """
+    n_lit, n = lit.sum(axis=1), len(lit)
+    rows = np.flatnonzero(n_lit)
+    if not rows.size:
         return slice(0, 0)
-    first, stop, n = int(lit[0]), int(lit[-1]) + 1, len(brightest)
-    return slice(first + BAR_EDGE_PX * (first > 0), stop - BAR_EDGE_PX * (stop < n))
+    first, stop = int(rows[0]), int(rows[-1]) + 1
+    is_edge = n_lit >= BAR_LIT * np.count_nonzero(lit.any(axis=0))
+    top = first > 0 and is_edge[first : first + BAR_EDGE_PX].any()
+    bottom = stop < n and is_edge[stop - BAR_EDGE_PX : stop].any()
+    return slice(first + BAR_EDGE_PX if top else 0, stop - BAR_EDGE_PX if bottom else n)
 
 
 def _places(first: int, last: int) -> list[int]:

@@ -122,6 +122,10 @@ def background_of(luma, *, avoid=()):
     return crop_reservoir.background_window(luma, 64, like=face, avoid=list(avoid), black=BLACK)
 
 
+def columns_within_bars(luma):
+    return crop_reservoir._within_bars((luma > BLACK + crop_reservoir.BAR_LEVELS).T)
+
+
 @pytest.mark.parametrize("bars", [(0, 0, 90, 90), (44, 44, 0, 0), (2, 2, 0, 0), (0, 0, 0, 1)])
 def test_black_bars_are_no_background(scene, bars):
     """Non-regression test: the edge of a bar was taken for the detail, and for the coding grid, of the background."""
@@ -141,9 +145,25 @@ def test_the_places_of_a_frame_without_bars_are_spread_from_edge_to_edge(scene):
     assert crop_reservoir._places(0, 480 - 64) == [0, 104, 208, 312, 416]
     assert crop_reservoir._places(90, 480 - 90 - 64) == [96, 152, 208, 264, 320]
     scene[100:200, 100:200] = 0  # black within the scene is no bar
-    assert crop_reservoir._within_bars(scene.max(axis=0), BLACK) == slice(0, 480)
+    assert columns_within_bars(scene) == slice(0, 480)
     scene[:, :90] = BLACK
-    assert crop_reservoir._within_bars(scene.max(axis=0), BLACK) == slice(94, 480)  # less its blurred edge
+    assert columns_within_bars(scene) == slice(94, 480)  # less its blurred edge
+
+
+def test_black_bars_on_all_sides_are_found(scene):
+    framed = np.full_like(scene, BLACK)
+    framed[150:210, 170:310] = scene[150:210, 170:310]
+    assert columns_within_bars(framed) == slice(174, 306)
+    assert crop_reservoir._within_bars(framed > BLACK + 4) == slice(154, 206)
+
+
+def test_a_dark_stage_beside_the_speaker_is_no_bar(scene):
+    """Non-regression test: what lay in the dark at one side was cut off, and all places moved with the light."""
+    _, columns = np.mgrid[:360, :480]
+    ragged = 90 + np.random.default_rng(5).integers(0, 120, (360, 1))
+    stage = np.where(columns < ragged, BLACK, scene).astype(np.uint8)
+    assert stage[:, :90].max() == BLACK
+    assert columns_within_bars(stage) == slice(0, 480)
 
 
 def test_a_black_frame_has_no_background(scene):
