@@ -77,6 +77,6 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         states = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         print(f"{out}: {table.num_rows} clips, {table.num_columns} columns ({states})")
-        for line in run_outcome.failure_lines(table):
+        for line in run_outcome.failure_lines(table, fresh=arguments.fresh):
             print(line)
     run_outcome.check_any_measured(table)

@@ -377,6 +377,16 @@ def test_failed_clips_are_counted_by_error_with_an_example():
     assert run_outcome.failure_lines(measured) == []
 
 
+def test_a_failed_clip_is_named_on_one_line_and_retried_without_measuring_all_again():
+    """Non-regression test: names were printed with their escape sequences, and --fresh was to be repeated."""
+    table = pa.table({"filename": ["\x1b[31m.mp4"], "status": ["crashed"], "error": ["first\nsecond"]})
+    assert run_outcome.failure_lines(table, fresh=True) == [
+        "1 clip could not be measured:",
+        r"  1 crashed: first\nsecond (\x1b[31m.mp4)",
+        "run the same command again without --fresh to retry the 1 that crashed or ran out of time",
+    ]
+
+
 @pytest.mark.parametrize(("is_terminal", "least", "most"), [(True, 20, 42), (False, 3, 6)], ids=["terminal", "log"])
 def test_progress_in_a_log_is_written_every_ten_seconds(monkeypatch, is_terminal, least, most):
     """Non-regression test: a run of days wrote a line for every clip."""
