@@ -49,11 +49,12 @@ NOTE_STILL = (
 )
 NOTE_STILL_VIDEO = NOTE_STILL.replace("the probability rests", "the video's part of the probability rests")
 # Below the lowest value of quality.noise_imm_face_med in the 116 genuine clips of the norms, 0.31; genuine faces that
-# were blurred or pixelated have 0.08 to 0.27.
+# were blurred or pixelated have 0.08 to 0.27; so has a third of genuine faces at CRF 42, or darkened to 35 %, whose
+# probability hardly rises.
 LITTLE_DETAIL = 0.30
 NOTE_NO_DETAIL = (
-    "The face has hardly any fine detail, as one that was blurred or pixelated to hide it, smoothed, or enlarged: the "
-    "face networks take such a face for a fake even if it is genuine."
+    "The face has hardly any fine detail, as one that was blurred or pixelated to hide it, smoothed or enlarged, "
+    "heavily compressed, or very dark: the face networks may take such a face for a fake even if it is genuine."
 )
 NOTE_PEAK = (
     "The face networks score one moment much more like a fake than the rest. The probability describes the whole clip, "
@@ -64,7 +65,7 @@ HIGHEST_OF_OTHERS = "; of the other faces, the face networks' highest score coun
 NOTE_FACES = "{n} faces were tracked (a face that reappears after more than 1 s counts again). {main_face}"
 NOTE_FACES_OF_LIST = "Some clips have several faces. {main_face}"
 NOTE_NO_DETAIL_OF_LIST = (
-    "Some faces have hardly any fine detail, which raises the probability of genuine faces too; --json lists which."
+    "Some faces have hardly any fine detail, which can raise the probability of genuine faces too; --json lists which."
 )
 NOTE_LITTLE_OF_LIST = "Some probabilities rest on a short stretch or on one frozen image; --json lists which."
 

@@ -28,8 +28,8 @@ from features.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
-IDENTITY = b'{"identity": '  # a result's line can't hold it: JSON escapes its quotes
-HEADER = re.compile(rb"[0-9a-f]{8} " + re.escape(IDENTITY))
+IDENTITY = b'{"identity": '  # the reasons of a result may begin so, too, with the family identity
+HEADER = re.compile(rb"[0-9a-f]{8} " + re.escape(IDENTITY))  # with a checksum before it, only a header does
 RETRIED = frozenset({"crashed", "timeout"})
 
 

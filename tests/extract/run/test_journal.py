@@ -10,6 +10,7 @@ from extract.run import journal
 from extract.run.journal import Journal
 from extract.run.worker import Result
 from features.errors import DatasetError, InputError
+from features.reasons import Reason
 
 IDENTITY = {"families": {"blink": 1}}
 
@@ -37,6 +38,17 @@ def test_what_was_added_is_known_to_the_next_run(tmp_path):
     assert again.get("a", "print").values.tobytes() == result("a").values.tobytes()
     assert again.get("a", "another file") is None
     assert again.get("c", "print") is None
+
+
+def test_reasons_that_begin_with_the_family_identity_are_no_header(tmp_path):
+    file = tmp_path / "j"
+    unmeasured = replace(result("a"), reasons={"identity": Reason.TOO_SHORT})
+    written(file, unmeasured, result("b"))
+    assert journal.IDENTITY in file.read_bytes().splitlines()[1]
+    for _ in range(2):  # read as written, and as copied by the first run
+        again = opened(file)
+        assert again.get("a", "print").reasons == {"identity": Reason.TOO_SHORT}
+        assert again.get("b", "print") is not None
 
 
 @pytest.mark.parametrize("lost", [1, 7, 60])
