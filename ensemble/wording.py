@@ -49,8 +49,8 @@ NOTE_STILL = (
 )
 NOTE_STILL_VIDEO = NOTE_STILL.replace("the probability rests", "the video's part of the probability rests")
 # Below the lowest value of quality.noise_imm_face_med in the 116 genuine clips of the norms, 0.31; genuine faces that
-# were blurred or pixelated have 0.08 to 0.27; so has a third of genuine faces at CRF 42, or darkened to 35 %, whose
-# probability hardly rises.
+# were blurred or pixelated have 0.08 to 0.27; so have 4 of 12 genuine faces at CRF 42, or darkened to
+# 35 %.
 LITTLE_DETAIL = 0.30
 NOTE_NO_DETAIL = (
     "The face has hardly any fine detail, as one that was blurred or pixelated to hide it, smoothed or enlarged, "
