@@ -43,8 +43,8 @@ def of_crops(
         A feature table; the rows have its columns, NaN except for those of ``families`` and for the hand-crafted cues
         that the late fusion reads.
     crops
-        Table of :func:`training.faces.index.crops`. Single images are left out, because they are not clips, and so are
-        panels that a web page re-encoded side by side, because users have no such clips.
+        Table of :func:`training.faces.labelled_images.crops`. Single images are left out, because they are not clips,
+        and so are panels that a web page re-encoded side by side, because users have no such clips.
     fold_of
         Filename of a clip to its fold.
     networks

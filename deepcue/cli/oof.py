@@ -31,7 +31,7 @@ from features.errors import DatasetError
 from features.networks import projection
 from training import folds
 from training.crop_columns import CuesOfClips, of_crops
-from training.faces import index
+from training.faces import labelled_images
 from training.fold_networks import FACES
 from training.folds import FOLD_FILES
 from training.oof_columns import of_clips, scores
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
         with terminal.stage_progress(quiet=arguments.quiet) as progress:
             part = of_clips(source, arguments.observations, fold_of, networks, arguments.families, progress)
         if arguments.crops:
-            crops = index.crops(arguments.crops)
+            crops = labelled_images.crops(arguments.crops)
             part = pa.concat_tables([part, of_crops(part, crops, fold_of, networks, arguments.families, kept=kept)])
         parts.append(part)
         if with_logit := [family for family in arguments.families if family != projection.FAMILY]:

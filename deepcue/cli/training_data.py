@@ -23,7 +23,8 @@ def add_clips(parser: argparse.ArgumentParser) -> None:
 
 def add_face_files(parser: argparse.ArgumentParser) -> None:
     """Declare the files of the training data of face networks."""
-    from training.faces.index import CROPS_COLUMNS, CROPS_FILES, FACES_COLUMNS, STILLS_COLUMNS
+    from training.faces.found_faces import FACES_COLUMNS
+    from training.faces.labelled_images import CROPS_COLUMNS, CROPS_FILES, STILLS_COLUMNS
 
     parser.add_argument(
         "--stills",

@@ -13,7 +13,7 @@ from deepcue.cli.main import main as deepcue
 from extract.dataset import find_clips
 from features.errors import DatasetError, InputError
 from training import folds
-from training.faces import index
+from training.faces import found_faces, labelled_images
 from training.progress import tracked
 from training.stacked_tables import stacked
 from training.voice.data import TABLE_COLUMNS
@@ -30,7 +30,9 @@ def test_the_help_names_every_column_that_the_data_need(command):
     """Non-regression test: the help said `see above`, with nothing above, or only `Parquet file of real faces`."""
     text = help_of(command)
     columns = ["filename", "label", "group", "method", "fake_part"]
-    columns += TABLE_COLUMNS if command == "train-voice" else [*index.STILLS_COLUMNS, *index.FACES_COLUMNS]
+    columns += (
+        TABLE_COLUMNS if command == "train-voice" else [*labelled_images.STILLS_COLUMNS, *found_faces.FACES_COLUMNS]
+    )
     assert [name for name in columns if name not in text] == []
     assert "see above" not in text
 

@@ -141,7 +141,7 @@ def test_a_network_sees_the_middle_of_a_still_in_views_of_training(stills, runs,
     """Nearly the same pixels as those that training makes: the face finder is not asked."""
     from features.networks import crop_views, logit_columns
     from forge.images.augment import GeometricAugmentation, apply_geometric
-    from training.faces import index, pools
+    from training.faces import labelled_images, pools
 
     shown, in_view = [], logit_columns.in_view
     monkeypatch.setattr(logit_columns, "in_view", lambda *crop, **how: shown.append(in_view(*crop, **how)) or shown[-1])
@@ -151,7 +151,7 @@ def test_a_network_sees_the_middle_of_a_still_in_views_of_training(stills, runs,
     folder.mkdir()
     table_of_stills = pq.read_table(stills)
     pq.write_table(table_of_stills.append_column("original", table_of_stills["video"]), folder / "stills.parquet")
-    pool = pools.Pool(index.stills(folder))
+    pool = pools.Pool(labelled_images.stills(folder))
     expected = [
         apply_geometric(*pool.face(row, with_landmarks=False)[:2], GeometricAugmentation(zoom, mirrored=mirrored), 64)
         for row in (0, 2, 1, 3)  # as the runs held them out

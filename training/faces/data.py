@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from features.errors import DatasetError, InputError
 from training import folds, manifest
-from training.faces import index
+from training.faces import found_faces, index, labelled_images
 from training.faces.batches import Batches, Mix, Sources
 from training.faces.pools import Pool
 from training.progress import Progress, no_progress
@@ -38,15 +38,15 @@ class FaceTraining:
     """
 
     stills: Path
-    """Folder of Parquet files of labelled stills: :func:`training.faces.index.stills`."""
+    """Folder of Parquet files of labelled stills: :func:`training.faces.labelled_images.stills`."""
     faces: Path
-    """Parquet file of real faces: :func:`training.faces.index.faces_rows`."""
+    """Parquet file of real faces: :func:`training.faces.found_faces.faces_rows`."""
     clips: Path
     """Manifest of labelled clips: :func:`training.manifest.training_clips`."""
     out: Path
     """Folder for weights, logs, checkpoints and cached faces."""
     crops: Path | None = None
-    """Folder of labelled face crops of further clips and single images: :func:`training.faces.index.crops`."""
+    """Folder of labelled face crops of clips and single images: :func:`training.faces.labelled_images.crops`."""
     leave_out: str = "methods"
     """What no two folds may share: ``"people"``, or ``"methods"`` (methods and people)."""
     hold_out: tuple[int, int] | None = None
@@ -97,19 +97,22 @@ class FaceData:
     def __init__(self, settings: FaceTraining, progress: Progress = no_progress) -> None:
         self._settings, self._progress = settings, progress
         self._clips = manifest.training_clips(settings.clips)
-        self._crops = index.crops(settings.crops) if settings.crops is not None else None
-        self._labelled = [*self._clips, *(index.clips_of_crops(self._crops) if self._crops is not None else ())]
+        self._crops = labelled_images.crops(settings.crops) if settings.crops is not None else None
+        self._labelled = [
+            *self._clips,
+            *(labelled_images.clips_of_crops(self._crops) if self._crops is not None else ()),
+        ]
         self._check_names()
         self.fold_of = folds.assign_folds(self._labelled, whole_methods=settings.leave_out == "methods")
-        self._stills = index.stills(settings.stills)
+        self._stills = labelled_images.stills(settings.stills)
         self.stills = Pool(self._stills)
         self.holdout_groups = (
             folds.groups_of_fold(self.stills.group, *settings.hold_out)
             if settings.hold_out
             else folds.holdout_groups(self.stills.group, HOLDOUT_SEED)
         )
-        self._faces_identity = index.faces_identity(settings.faces)
-        self._faces = self._cached("faces", index.faces_rows(settings.faces, progress), self._faces_identity)
+        self._faces_identity = found_faces.faces_identity(settings.faces)
+        self._faces = self._cached("faces", found_faces.faces_rows(settings.faces, progress), self._faces_identity)
         self.faces = Pool(self._faces)
 
     def _check_names(self) -> None:
@@ -143,19 +146,19 @@ class FaceData:
     def _crops_identity(self) -> str:
         if self._crops is None or self._settings.crops is None:
             return ""
-        return index.crops_identity(self._settings.crops, self._crops)
+        return labelled_images.crops_identity(self._settings.crops, self._crops)
 
     @cached_property
     def _pools_identity(self) -> str:
-        stills = index.stills_identity(self._settings.stills, self._stills)
+        stills = labelled_images.stills_identity(self._settings.stills, self._stills)
         return manifest.digest(
-            stills, self._faces_identity, index.clips_identity(self._clips), sorted(self.holdout_groups)
+            stills, self._faces_identity, found_faces.clips_identity(self._clips), sorted(self.holdout_groups)
         )
 
     @cached_property
     def _clip_frames(self) -> pa.Table:
-        rows = index.clips_rows(self._clips, self._progress)
-        return self._cached("clips", rows, index.clips_identity(self._clips))
+        rows = found_faces.clips_rows(self._clips, self._progress)
+        return self._cached("clips", rows, found_faces.clips_identity(self._clips))
 
     @cached_property
     def clips(self) -> Pool:

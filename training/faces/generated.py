@@ -30,7 +30,7 @@ from forge.images.super_resolution import (
     sample_reduction,
 )
 from training import manifest
-from training.faces import index
+from training.faces import found_faces, index
 from training.faces.pools import Pool, image_key
 from training.interrupts import ignore_interrupts
 from training.progress import Progress, no_progress, tracked
@@ -185,7 +185,7 @@ def _new_identity(number: int, side: int, style: Any) -> dict[str, Any]:
     with opencv_on_one_thread():
         portrait = cv2.resize(_generator().portrait(style), (side, side), interpolation=cv2.INTER_AREA)
         image = np.asarray(portrait, np.uint8)
-        image, box, points = index.cut_face(image, *_finder().still(image, with_landmarks=True))
+        image, box, points = found_faces.cut_face(image, *_finder().still(image, with_landmarks=True))
         key, jpeg = f"generated {number}", index.encode_jpeg(image)
         return index.face_row(key, jpeg, box, points, fake=True, group=key, source="mobilestylegan")
 
@@ -196,8 +196,8 @@ def _enhancer(name: str) -> Enhancer:
 
 
 @functools.cache
-def _finder() -> index.Finder:
-    return index.Finder()
+def _finder() -> found_faces.Finder:
+    return found_faces.Finder()
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from features.errors import ClipError
 from forge.clips.clip import Image
 from forge.clips.read import read_clip
 from forge.clips.write import Encoder, write_clip
-from training.faces import index
+from training.faces import found_faces, index
 from training.manifest import digest
 from training.progress import Progress, no_progress, tracked
 
@@ -36,16 +36,16 @@ GOPS = (30, 60, 250)
 
 
 def rows(clips: Sequence[ClipEntry], seed: int = 0, progress: Progress = no_progress) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one copy of each clip, as :func:`training.faces.index.clips_rows` yields those of clips."""
+    """Yield the rows of one copy of each clip, as :func:`training.faces.found_faces.clips_rows` does of clips."""
     with tempfile.TemporaryDirectory() as folder:
         originals = tracked(clips, "transcoded clips", len(clips), progress)
-        yield from index.faces_of_clips(_copies(originals, Path(folder) / "copy.mp4", seed))
+        yield from found_faces.faces_of_clips(_copies(originals, Path(folder) / "copy.mp4", seed))
 
 
 def identity(clips: Sequence[ClipEntry], seed: int) -> str:
     """Return the identity of :func:`rows`, for :func:`training.faces.index.cached`."""
     settings = [VERSION, SCALES, SCALE_SHARES, MIN_SIDE_PX, [*CRF], PRESETS, GOPS]
-    return digest("transcoded", settings, index.clips_identity(clips), seed)
+    return digest("transcoded", settings, found_faces.clips_identity(clips), seed)
 
 
 def _copies(clips: Iterable[ClipEntry], file: Path, seed: int) -> Iterator[tuple[ClipEntry, str]]:

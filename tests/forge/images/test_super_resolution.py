@@ -91,7 +91,7 @@ def test_every_published_network_regenerates_the_same_image_in_its_place(name):
 def test_the_generator_gives_faces_that_follow_from_the_seed():
     if not installed(face_generator.PACKAGE) or not installed("openvino"):
         pytest.skip(f"{face_generator.PACKAGE} is installed for training only (make cnn)")
-    from training.faces.index import Finder
+    from training.faces.found_faces import Finder
 
     first, other = (face_generator.FaceGenerator()(np.random.default_rng(seed)) for seed in (1, 2))
     np.testing.assert_array_equal(first, face_generator.FaceGenerator()(np.random.default_rng(1)))

@@ -6,92 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.checksums import sha256_of
-from features.errors import DatasetError
-from training.faces import generated, index, recompressed
+from training.faces import found_faces, generated, index, recompressed
 from training.faces.pools import Pool
-from training.manifest import digest
 
 ROW = dict(
     key="a", frame=0, fake=1, group="g", source="s", original="", box=[0.0, 0.0, 1.0, 1.0], landmarks=[], jpeg=b"x"
 )
-
-
-def encoded(width=224, height=224, shade=0):
-    return index.encode_jpeg(np.full((height, width, 3), shade, np.uint8))
-
-
-ONE, TWO = encoded(shade=1), encoded(shade=200)
-
-
-def stills_parquet(folder, **columns):
-    rows = dict(video=["a", "b"], label=["REAL", "FAKE"], original=["a", "a"], group=[7, 7], jpeg=[ONE, TWO])
-    pq.write_table(pa.table(rows | columns), folder / "part.parquet")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("size", "box"),
-    [((224, 224), [28, 28, 196, 196]), ((112, 112), [14, 14, 98, 98]), ((300, 200), [75, 25, 225, 175])],
-)
-def test_stills_get_a_box_in_their_middle(tmp_path, size, box):
-    """Non-regression test: a still of any size got the box of one of 224 px, at its lower right corner."""
-    table = index.stills(stills_parquet(tmp_path, jpeg=[encoded(*size), encoded()]))
-    assert table["fake"].to_pylist() == [0, 1]
-    assert table["group"].to_pylist() == ["7", "7"]
-    assert table["box"].to_pylist() == [box, [28, 28, 196, 196]]
-
-
-def test_clips_without_a_group_are_groups_by_themselves(tmp_path):
-    """Non-regression test: they were one group, so no fold could be trained, and intervals had no width."""
-    (tmp_path / "stills").mkdir()
-    stills = index.stills(stills_parquet(tmp_path / "stills", group=pa.array([None, 7])))
-    assert stills["group"].to_pylist() == ["clip:a", "7"]
-    crops = index.crops(crops_parquet(tmp_path, group=[None, None, ""]))
-    assert [clip.group for clip in index.clips_of_crops(crops)] == ["clip:a", "clip:b"]
-
-
-def test_only_stills_and_crops_that_were_read_wrongly_have_a_new_identity(tmp_path):
-    """So that the caches and checkpoints of earlier versions stay valid."""
-    (tmp_path / "stills").mkdir()
-
-    def of_stills(**columns):
-        return index.stills_identity(tmp_path / "stills", index.stills(stills_parquet(tmp_path / "stills", **columns)))
-
-    def plain(folder, what, files):
-        return digest(what, index._settings(), [sha256_of(folder / file) for file in files])
-
-    def as_before():
-        return plain(tmp_path / "stills", "stills", ["part.parquet"])
-
-    assert of_stills() == as_before()
-    assert of_stills(jpeg=[ONE, encoded(112, 112)]) != as_before()
-    assert of_stills(group=pa.array([None, 7])) != as_before()
-    crops_parquet(tmp_path)
-    assert index.crops_identity(tmp_path, index.crops(tmp_path)) == plain(tmp_path, "crops", ["clips.parquet"])
-    crops_parquet(tmp_path, group=["g", "g", None])
-    assert index.crops_identity(tmp_path, index.crops(tmp_path)) != plain(tmp_path, "crops", ["clips.parquet"])
-
-
-@pytest.mark.parametrize("damaged", [b"", b"no image", None])
-def test_a_damaged_image_is_named(tmp_path, damaged):
-    """Non-regression test: it ended in a traceback that named neither file nor row, perhaps after hours."""
-    with pytest.raises(DatasetError, match="the image of 'b' can't be decoded"):
-        index.stills(stills_parquet(tmp_path, jpeg=[ONE, damaged]))
-    with pytest.raises(DatasetError, match="the image of 'b' can't be decoded"):
-        index.crops(crops_parquet(tmp_path, image=[ONE, TWO, damaged]))
-    columns = dict(name=["b"], person=["p"], set=["s"], jpeg=pa.array([damaged], pa.binary()))
-    pq.write_table(pa.table(columns), tmp_path / "faces.parquet")
-    with pytest.raises(DatasetError, match=r"faces\.parquet: the image of 'b' can't be decoded"):
-        list(index.faces_rows(tmp_path / "faces.parquet"))
-    pool = Pool(pa.Table.from_pylist([ROW | {"jpeg": damaged}], schema=index.SCHEMA))
-    with pytest.raises(DatasetError, match="the face 'a', frame 0, can't be decoded"):
-        pool.face(0, with_landmarks=False)
-
-
-def test_stills_of_one_name_are_refused(tmp_path):
-    with pytest.raises(DatasetError, match="the video 'a' appears 2 times"):
-        index.stills(stills_parquet(tmp_path, video=["a", "a"]))
 
 
 def test_a_pool_holds_more_than_an_arrow_array_can(index_table):
@@ -102,112 +22,11 @@ def test_a_pool_holds_more_than_an_arrow_array_can(index_table):
     assert (len(pool), pool.face(128, with_landmarks=False)[0].shape) == (129, (64, 64, 3))
 
 
-def test_tables_and_caches_are_read_from_a_path_that_is_no_utf_8(tmp_path):
-    """Non-regression test: it ended in a traceback."""
-    (folder := tmp_path / "caf\udce9").mkdir()
-    (stills_parquet(tmp_path) / "part.parquet").rename(folder / "part.parquet")
-    assert index.stills(folder).num_rows == 2
-    made = [index.cached(folder / "cache.parquet", iter(rows), "id") for rows in ([ROW], [])]
-    assert [table.num_rows for table in made] == [1, 1]  # the second is the first one, kept
-
-
-def test_labels_of_stills_are_read_as_in_a_data_set(tmp_path):
-    assert index.stills(stills_parquet(tmp_path, label=["0", "fake"]))["fake"].to_pylist() == [0, 1]
-
-
-def test_stills_are_read_in_the_forms_that_they_are_measured_in(tmp_path):
-    """Non-regression test: a column of images ended in a traceback."""
-    images = [{"bytes": ONE, "path": "a.jpg"}, {"bytes": TWO, "path": "b.jpg"}]
-    found = index.stills(stills_parquet(tmp_path, video=[1, 2], jpeg=images, original=["1", "1"]))
-    assert (found["key"].to_pylist(), found["jpeg"].to_pylist()) == (["1", "2"], [ONE, TWO])
-    with pytest.raises(DatasetError, match=r"part\.parquet: a still has no 'video'"):
-        index.stills(stills_parquet(tmp_path, video=[None, "b"]))
-
-
-CROPS = dict(
-    key=["a", "a", "b"], frame=[0, 9, 0], label=["FAKE", "FAKE", "REAL"], method=["gan", "gan", ""],
-    source=["page", "page", "set"], group=["g", "g", "h"], original=["", "", ""],
-    box=[[1.0, 2.0, 30.0, 40.0]] * 3, recut=[True, True, False], image=[ONE, TWO, ONE],
-)  # fmt: skip
-
-
-def crops_parquet(folder, file="clips.parquet", **columns):
-    pq.write_table(pa.table(CROPS | columns), folder / file)
-    return folder
-
-
-def test_crops_are_clips_and_images_of_a_method_or_a_source(tmp_path):
-    crops_parquet(tmp_path)
-    crops_parquet(tmp_path, "images.parquet", key=["c", "d", "e"], group=["g", "h", "h"])
-    table = index.crops(tmp_path)
-    assert table.schema == index.SCHEMA
-    assert table["source"].to_pylist() == ["gan", "gan", "set"] * 2
-    assert table["recut"].to_pylist() == [True, True, False] * 2
-    clips = {clip.filename: clip for clip in index.clips_of_crops(table)}
-    assert sorted(clips) == ["a", "b", "c", "d", "e"]
-    assert (clips["a"].label, clips["a"].method, clips["a"].group, clips["a"].forged) == (
-        "FAKE",
-        "gan",
-        "g",
-        {"picture"},
-    )
-    assert (clips["b"].label, clips["b"].source, clips["b"].method, clips["b"].forged) == (
-        "REAL",
-        "set",
-        "",
-        frozenset(),
-    )
-
-
-def test_crops_may_be_of_clips_alone_and_other_content_is_another_identity(tmp_path):
-    assert index.crops(crops_parquet(tmp_path)).num_rows == 3
-    before = index.crops_identity(tmp_path, index.crops(tmp_path))
-    crops_parquet(tmp_path, image=[ONE, TWO, TWO])
-    assert index.crops_identity(tmp_path, index.crops(tmp_path)) != before
-
-
-def test_crops_that_training_cannot_use_are_refused(tmp_path):
-    with pytest.raises(DatasetError, match=r"neither clips\.parquet nor images\.parquet"):
-        index.crops(tmp_path)
-    with pytest.raises(DatasetError, match="no label"):
-        index.crops(crops_parquet(tmp_path, label=["FAKE", "FAKE", ""]))
-    for trait, columns in (("label", {"label": ["FAKE", "REAL", "REAL"]}), ("group", {"group": ["g", "h", "h"]})):
-        with pytest.raises(DatasetError, match=f"the rows of 'a' differ in their {trait}"):
-            index.crops(crops_parquet(tmp_path, **columns))
-    crops_parquet(tmp_path, "images.parquet", key=["c", "d", "b"])
-    with pytest.raises(DatasetError, match="the rows of 'b' differ in their file"):
-        index.crops(crops_parquet(tmp_path))
-    (tmp_path / "images.parquet").unlink()
-    pq.write_table(pa.table({"key": ["a"]}), tmp_path / "clips.parquet")
-    with pytest.raises(DatasetError, match="crops need the columns"):
-        index.crops(tmp_path)
-
-
 @pytest.mark.parametrize("suffix", [".webp", ".png", ".jpg"])
 def test_an_image_of_any_format_is_read(suffix):
     image = np.full((32, 32, 3), (200, 120, 40), np.uint8)
     data = cv2.imencode(suffix, image[:, :, ::-1])[1].tobytes()
     assert np.abs(index.decode_image(data).astype(int) - image).max() < 8
-
-
-@pytest.mark.parametrize(
-    ("columns", "said"), [({"label": ["REAL", "maybe"]}, "maybe"), ({"label": ["REAL", ""]}, "no label")]
-)
-def test_a_still_without_a_label_is_refused(tmp_path, columns, said):
-    with pytest.raises(DatasetError, match=said):
-        index.stills(stills_parquet(tmp_path, **columns))
-
-
-def test_folders_and_files_that_hold_no_faces_are_refused(tmp_path):
-    with pytest.raises(DatasetError, match="no Parquet file"):
-        index.stills(tmp_path)
-    pq.write_table(pa.table({"video": ["a"]}), tmp_path / "other.parquet")
-    with pytest.raises(DatasetError, match="need the columns"):
-        index.stills(tmp_path)
-    with pytest.raises(DatasetError, match="name, person, set, jpeg"):
-        list(index.faces_rows(tmp_path / "other.parquet"))
-    with pytest.raises(DatasetError, match=r"none\.parquet"):
-        index.faces_identity(tmp_path / "none.parquet")
 
 
 def test_a_cache_is_read_while_its_identity_is_the_same_and_made_again_when_it_differs(tmp_path, caplog):
@@ -244,8 +63,8 @@ def test_identities_tell_labels_seeds_and_settings(clips, monkeypatch):
 
     mislabelled = [replace(clips[0], label="REAL", forged=frozenset()), *clips[1:]]
     identities = {
-        index.clips_identity(clips),
-        index.clips_identity(mislabelled),
+        found_faces.clips_identity(clips),
+        found_faces.clips_identity(mislabelled),
         recompressed.identity(clips, 0),
         recompressed.identity(clips, 1),
         generated.identity("pools", 0),
@@ -253,7 +72,7 @@ def test_identities_tell_labels_seeds_and_settings(clips, monkeypatch):
     }
     assert len(identities) == 6
     monkeypatch.setattr(index, "CROP_PX", 10)
-    assert not {index.clips_identity(clips), recompressed.identity(clips, 0)} & identities
+    assert not {found_faces.clips_identity(clips), recompressed.identity(clips, 0)} & identities
 
 
 def test_a_pool_may_be_empty():

@@ -12,7 +12,7 @@ from features.errors import ClipError
 from forge.clips.clip import EditableClip
 from forge.clips.read import read_clip
 from forge.clips.write import Encoder, write_clip
-from training.faces import index, recompressed
+from training.faces import found_faces, recompressed
 from training.manifest import training_clips
 
 
@@ -37,7 +37,7 @@ def clips(tmp_path):
 
 def test_rows_are_those_of_the_clips_and_an_unreadable_one_is_left_out(clips, caplog):
     transcoded, plain = (
-        {(r["key"], r["frame"]): r for r in rows(clips)} for rows in (recompressed.rows, index.clips_rows)
+        {(r["key"], r["frame"]): r for r in rows(clips)} for rows in (recompressed.rows, found_faces.clips_rows)
     )
     assert transcoded.keys() == plain.keys()
     assert {key for key, _ in transcoded} == {"a.mp4", "b.mp4"}
@@ -48,7 +48,7 @@ def test_rows_are_those_of_the_clips_and_an_unreadable_one_is_left_out(clips, ca
     assert "c.mp4" in caplog.text
 
 
-@pytest.mark.parametrize("rows", [recompressed.rows, index.clips_rows])
+@pytest.mark.parametrize("rows", [recompressed.rows, found_faces.clips_rows])
 def test_two_readings_give_the_same_rows(clips, rows):
     assert list(rows(clips)) == list(rows(clips))
 

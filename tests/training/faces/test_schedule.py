@@ -16,7 +16,7 @@ from skimage.data import astronaut
 from deepcue.cli.main import main as deepcue
 from features.errors import DatasetError, InputError, ModelError
 from training import folds
-from training.faces import index, run_folder, schedule, trainer
+from training.faces import found_faces, run_folder, schedule, trainer
 from training.faces.batches import Mix
 from training.faces.data import FaceData, FaceTraining
 from training.faces.pools import Pool
@@ -55,7 +55,7 @@ def settings(tmp_path, monkeypatch, index_table):
         found = [(c.filename, c.label == "FAKE", c.group, c.method, "") for c, _ in clips for _ in range(2)]
         yield from index_table(found).to_pylist()
 
-    monkeypatch.setattr(index, "faces_of_clips", faces_of_clips)
+    monkeypatch.setattr(found_faces, "faces_of_clips", faces_of_clips)
     monkeypatch.setattr("training.faces.recompressed._copies", lambda clips, file, seed: ((c, "") for c in clips))
     monkeypatch.setattr(trainer, "imagenet_weights", lambda net: net.state_dict())
     return FaceTraining(
@@ -192,7 +192,7 @@ def test_a_crop_that_has_the_name_of_a_clip_is_refused(with_crops):
 
 def test_what_cannot_be_trained_is_refused_before_faces_are_cut(settings, monkeypatch):
     """Non-regression test: it ended in a traceback, after the faces were cut."""
-    monkeypatch.setattr(index, "faces_rows", lambda *_: pytest.fail("cut"))
+    monkeypatch.setattr(found_faces, "faces_rows", lambda *_: pytest.fail("cut"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="finds no GPU"):
         replace(settings, device="cuda")
