@@ -111,7 +111,7 @@ def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, metadata: Any) -
     """
     from safetensors.numpy import save_file
 
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     header = {stored: getattr(metadata, name) for stored, name in _stored_names(metadata).items()}
     with in_place_of(Path(os.path.realpath(file))) as temporary:  # a link stays one
         save_file(contiguous, temporary, {HEADER_KEY: json.dumps(header)})

@@ -52,7 +52,10 @@ def average_weights(files: Sequence[Path], out: Path) -> None:
             if other != first:
                 raise ModelError(f"{file}: {name} is {other}, but {first} in {files[0]}; average networks of one kind")
     net = LiteNet()
-    net.load_state_dict({name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]})
+    shapes = {name: value.shape for name, value in net.state_dict().items()}  # files of 0.3 to 0.14 have no scalars
+    net.load_state_dict(
+        {name: torch.stack([state[name].view(shape) for state in states]).mean(dim=0) for name, shape in shapes.items()}
+    )
     save_weights(net, out, metadata[0])
 
 

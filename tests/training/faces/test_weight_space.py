@@ -32,6 +32,19 @@ def test_averaged_weights_lie_between_those_of_the_runs(files, tmp_path, capsys)
     assert deepcue(["average", str(files[0]), str(tmp_path / "none.safetensors"), "--out", str(out)]) == 2
 
 
+def test_files_with_and_without_scalars_are_averaged(files, tmp_path):
+    """Non-regression test: later versions stored the scalars of 0.2.0 as lists of one number, and averages crashed."""
+    from features.networks.efficientnet_lite import WeightsMetadata, read_weights
+    from features.networks.weights import read_arrays, save_arrays
+
+    metadata, arrays = read_arrays(files[0], WeightsMetadata)
+    scalars = {name for name, array in arrays.items() if array.ndim == 0}
+    assert scalars, "scalars are stored as such"
+    save_arrays(arrays | {name: arrays[name][None] for name in scalars}, files[0], metadata)
+    average_weights(files, out := tmp_path / "mean.safetensors")
+    assert {value.ndim for name, value in read_weights(out)[1].items() if name in scalars} == {0}
+
+
 @pytest.mark.parametrize(
     "other", [{"input_representation": "residual"}, {"input_size": 128}, {"margin": 1.5}, {"mean": 0.0}, {"std": 1.0}]
 )
