@@ -96,9 +96,9 @@ def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | Non
                 "package that defines it, or train the model again"
             )
         if known[name] != version:
+            remedy = "extract its table and train it again" if known[name] > version else "update deepcue"
             raise ModelError(
-                f"{where}: was trained on {name} version {version}, this version measures {known[name]}; "
-                "train the model again"
+                f"{where}: was trained on {name} version {version}, this version measures {known[name]}; {remedy}"
             )
     with use_weights(weights or {}):
         files = {name: weights_file(name) for name in sorted(layout.weights.keys() & layout.families.keys())}
@@ -109,3 +109,19 @@ def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | Non
                 f"than those in use ({file}, {in_use[:12]}...); set {weights_variable()} to the folder that holds the "
                 "model's weights, or unset it where they are the shipped ones, or train the model again"
             )
+
+
+def warn_of_other_versions(layout: Layout, name: str) -> None:
+    """Warn where the families of a table have other versions than are measured now: its model can measure no clip."""
+    known = {family.name: family.version for family in discovery.families()}
+    other = [
+        f"{family} {version}, now {known[family]}"
+        for family, version in sorted(layout.families.items())
+        if known.get(family, version) != version
+    ]
+    if other:
+        logger.warning(
+            "%s: was measured by another version (%s); a model trained on it is refused for clips: extract it again",
+            name,
+            ", ".join(other),
+        )

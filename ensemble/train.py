@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from ensemble.arrays import Int
+from ensemble.compatibility import warn_of_other_versions
 from ensemble.cross_fit import Progress, cross_fit
 from ensemble.evaluate import Evaluation, evaluate, fit_head, shrinkage_without, sources_left_out
 from ensemble.family_choice import choose_families
@@ -104,6 +105,7 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
     _check_options(target_prior, n_folds, seed, jobs)
     target_prior = None if target_prior is None else float(target_prior)  # JSON holds no numpy scalar
     data = training_set(table, name)
+    warn_of_other_versions(data.layout, name)
     chosen = choose_settings(data, learners, settings, device)  # refuses what is wrong before the first fit
     if len(np.unique(data.y[data.measured])) < 2:
         raise TableError(
@@ -255,7 +257,8 @@ def choose_settings(
     Raises
     ------
     InputError
-        No learner, an unknown learner, also in ``changes``, or a setting that is unknown or out of range.
+        No learner, an unknown learner, also in ``changes``, or a setting that is unknown or out of range, also one of
+        a learner that is not named.
     """
     defaults = default_settings(len(data), data.n_groups)
     names = list(defaults) if learners is None else list(learners)
@@ -264,10 +267,11 @@ def choose_settings(
         raise InputError(f"settings: no learner is called {unknown[0]!r}; there are {', '.join(learner_kinds())}")
     base = replace(next(iter(defaults.values())), device=device)
     try:
-        return {name: replace(base, **(changes or {}).get(name, {})) for name in learner_kinds() if name in names}
+        changed = {name: replace(base, **(changes or {}).get(name, {})) for name in learner_kinds()}
     except TypeError as error:
         known = ", ".join(field.name for field in fields(LearnerSettings))
         raise InputError(f"settings: {error}; there are {known}") from error
+    return {name: settings for name, settings in changed.items() if name in names}
 
 
 def read_settings(file: Path) -> dict[str, dict[str, Any]]:

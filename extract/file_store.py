@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from features.errors import NotFoundError
-from features.places import cause_to_show, read_errors, read_to, without_query
+from features.places import cause_to_show, filesystem, read_errors, read_to, without_query
 
 MISSING = frozenset({404, 410})  # HTTP statuses of a file that is not there
 
@@ -136,9 +136,7 @@ class Store:
                 raise error.__cause__ from error
 
     def _filesystem(self) -> tuple[Any, str]:
-        import fsspec
-
-        return fsspec.core.url_to_fs(self.url, **self._options)
+        return filesystem(self.url, self._options)
 
     def _list_remote(self) -> Iterator[str]:
         fs, root = self._filesystem()

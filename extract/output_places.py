@@ -15,7 +15,15 @@ from extract.file_names import has_clip_suffix, suffix_of
 from extract.metadata import METADATA
 from features import table
 from features.errors import DatasetError, InputError, without_credentials
-from features.places import as_path, cause_to_show, check_is_path, file_to_write, is_of_the_store, url_of
+from features.places import (
+    as_path,
+    cause_to_show,
+    check_has_no_keys,
+    check_is_path,
+    file_to_write,
+    is_of_the_store,
+    url_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +116,7 @@ def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
     try:
         import fsspec
 
+        check_has_no_keys(str(place))
         opened = fsspec.open(f"{url_of(name)}.deepcue-probe", "wb", **options)
         with opened as file:
             file.write(b"")

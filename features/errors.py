@@ -16,8 +16,11 @@
 import re
 
 # every pattern is linear in the length of the text, which may hold long words of hex or base64
-_USER = re.compile(r"(?P<protocol>[A-Za-z][\w+.-]{0,31}://)[^/\s?]*@")  # with the password
-_HTTP = re.compile(r"(?P<url>https?://(?:(?!::)[^\s?])*)(?P<query>\?(?:(?!::)\S)*)?")
+_USER = re.compile(  # with the password, which may hold slashes; after a host comes a port
+    r"(?P<protocol>[A-Za-z][\w+.-]{0,31}://|\b(?:https?|s?ftp|s3a?|gc?s):/)"  # a Path drops a slash
+    r"(?:(?!arn:)[^/\s?:@\[]*:(?!\d{1,5}[/?])(?:(?!::|://)[^\s@])*@)?(?:[^/\s?]*@)?"
+)
+_HTTP = re.compile(r"(?P<url>https?://?(?:(?!::)[^\s?])*)(?P<query>\?(?:(?!::)\S)*)?")
 _QUERY = re.compile(r"\?[\w.~%&-]+=(?:(?!::)\S)*")  # of any URL, since a key may hold spaces; keys may hold a bare "?"
 _PUNCTUATION = ")]}'\"<>,;:."  # of the sentence around a URL
 
@@ -30,7 +33,7 @@ def without_credentials(text: str) -> str:
     >>> without_credentials("can't be read (https://bob:secret@host/a.mp4?X-Amz-Signature=5f); check the path")
     "can't be read (https://host/a.mp4); check the path"
     """
-    if "://" not in text:
+    if ":/" not in text:
         return text
     text = _USER.sub(r"\g<protocol>", text)
     text = _HTTP.sub(lambda link: link["url"] + _after_query(link["query"] or ""), text)

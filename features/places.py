@@ -7,14 +7,15 @@ import os
 import re
 import stat
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from features.errors import DatasetError, DeepcueError, InputError, UnreadableError, without_credentials
 
 DEVICE = "{file}: is a device or a pipe, which would be replaced; give the name of a file"
 LOCAL = frozenset({"file", "local"})  # protocols of local files, whose URLs have a third slash
+_S3_KEYS = re.compile(r"(?:^|::)s3a?://(?!arn:)[^/]*[:@]")  # names of buckets have neither sign
 _SIGNED = re.compile(r"(?P<url>(?:^|::)https?://(?:(?!::)[^?])*)\?(?P<query>(?:(?!::).)*)", re.DOTALL)
 
 
@@ -174,6 +175,34 @@ def check_is_one_file(url: str) -> None:
         raise OSError(f"{url}: :: in its name is taken for one store inside another; rename it")
 
 
+def check_has_no_keys(url: str) -> None:
+    """Refuse an S3 URL with access keys, which s3fs takes for a bucket and repeats in its messages.
+
+    Raises
+    ------
+    OSError
+        The URL has keys.
+    """
+    if _S3_KEYS.search(url):
+        raise OSError(
+            "keys in an S3 URL are not read; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, instead"
+        )
+
+
+def filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    """Return the fsspec file system of a URL, and the path in it.
+
+    Raises
+    ------
+    OSError
+        The URL has keys that are not read; stores may raise other errors of their own.
+    """
+    import fsspec
+
+    check_has_no_keys(url)
+    return fsspec.core.url_to_fs(url, **options)
+
+
 @contextlib.contextmanager
 def in_place_of(meant: Path) -> Iterator[Path]:
     """Write a file atomically: yield a temporary path that replaces ``meant`` on success and is removed otherwise.
@@ -204,9 +233,14 @@ def read_errors(url: str) -> Iterator[None]:
     except Exception as error:
         if not is_of_the_store(error, url):
             raise  # a bug in this program
-        raise DatasetError(f"{url}: can't be read ({error}); check the path and your credentials") from cause_to_show(
-            error, url
-        )
+        raise DatasetError(
+            f"{url}: can't be read ({words(error)}); check the path and your credentials"
+        ) from cause_to_show(error, url)
+
+
+def words(error: Exception) -> object:
+    """Return what a store says; fsspec calls a file missing for any fault of a server, and the cause tells more."""
+    return error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
 
 
 def cause_to_show(error: Exception, url: str) -> Exception | None:

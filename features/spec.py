@@ -33,7 +33,7 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, SupportsFloat
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar
 
 import features.families
 from features.errors import InputError
@@ -75,6 +75,7 @@ def lacking(needs: Set[str], *, audio: bool, video: bool, face: bool) -> Reason 
 
 Measure = Callable[["Observation", Any], Mapping[str, SupportsFloat]]
 """Measures a clip and one of its face tracks; in a family that needs no face, the track is None for a clip without."""
+M = TypeVar("M", bound=Measure)  # a decorated function keeps its own type
 
 SeriesOf = Callable[["Observation", Any], "Mapping[str, Series]"]
 """Returns the series of a clip and one of its face tracks, as ``family.name`` to :class:`features.evidence.Series`.
@@ -306,7 +307,7 @@ registry: dict[str, Family] = {}
 
 def family(
     name: str, *, version: int, needs: Iterable[str], columns: Iterable[Column], series: SeriesOf | None = None
-) -> Callable[[Measure], Measure]:
+) -> Callable[[M], M]:
     """Register the decorated function as the measure of a cue family.
 
     A module may register its families again, for example when it is reloaded in a notebook.
@@ -352,7 +353,7 @@ def family(
     ...     return {"tempo.frames_per_s": n / observation.duration_s, "tempo.valid_share": float(n > 1)}
     """
 
-    def register(measure: Measure) -> Measure:
+    def register(measure: M) -> M:
         wanted = frozenset([needs] if isinstance(needs, str) else needs)
         made = Family(name, version, wanted, tuple(columns), measure, series)
         _check_name(name, made.module)

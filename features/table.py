@@ -24,12 +24,14 @@ from features.errors import InputError, MissingTableError, TableError, Unreadabl
 from features.places import (
     as_path,
     cause_to_show,
+    check_has_no_keys,
     check_is_no_input,
     check_is_regular,
     file_to_write,
     in_place_of,
     is_of_the_store,
     url_of,
+    words,
 )
 from features.spec import Family
 
@@ -198,14 +200,15 @@ def _opened(place: str | Path) -> pa.NativeFile:
             return _local(place)
         import fsspec
 
+        check_has_no_keys(place)
         with fsspec.open(place, "rb") as stream:
             return pa.BufferReader(stream.read())
     except Exception as error:
         if not is_of_the_store(error, place):
             raise
-        raise TableError(f"{place}: can't be read ({error}); check the path and your credentials") from cause_to_show(
-            error, str(place)
-        )
+        raise TableError(
+            f"{place}: can't be read ({words(error)}); check the path and your credentials"
+        ) from cause_to_show(error, str(place))
 
 
 def _local(file: Path) -> pa.OSFile:

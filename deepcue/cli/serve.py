@@ -25,6 +25,7 @@ from ensemble.store import LOCAL_MODEL, default_model
 from extract.dataset import find_clips
 from extract.entries import ClipEntry
 from features.errors import InputError
+from features.places import as_path, url_of
 
 EXAMPLE = "deepcue serve my_clips --work artifacts/serve"
 NEEDS = ("starlette", "uvicorn")
@@ -176,7 +177,16 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _clips(path: str) -> list[ClipEntry]:
-    """Return one file, whatever its name, or the clips of a folder or manifest."""
+    """Return one file, whatever its name, or the clips of a folder or manifest.
+
+    Raises
+    ------
+    InputError
+        It is a URL: the page plays files of this machine only.
+    """
+    path = as_path(path)
+    if url_of(path):
+        raise InputError(f"{path}: is a URL, and the page plays files of this machine only; download the clips first")
     file = Path(path)
     if file.is_file() and file.suffix.lower() != ".csv":
         return [ClipEntry(file.name, str(file))]

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import av
-from av.error import FFmpegError
+from av.error import FFmpegError, InvalidDataError
 
 from extract.clip.clock import Packet, Timeline
 from extract.clip.wave_header import announced_share
 from features.errors import UnreadableError
-from features.places import check_is_one_file, check_is_regular, read_to
+from features.places import check_has_no_keys, check_is_one_file, check_is_regular, read_to
 
 MAX_PIXELS = 8192 * 8192  # a larger frame is refused before decoding
 MAX_REMOTE_BYTES = 1 << 30  # remote clips are read into memory
@@ -33,6 +33,7 @@ CONTAINERS = (
 JPEG = b"\xff\xd8\xff"
 NO_TIMES = frozenset({"avi"})  # formats with decoding timestamps but no presentation timestamps
 IMAGES = (JPEG, b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")  # first bytes of JPEG, PNG and TIFF
+INCOMPLETE = "an MP4 or MOV file whose index (moov) is missing or damaged, as after an interrupted recording or copy"
 START_BYTES = 21  # read to name the kind of a file that FFmpeg does not open
 MOTION_JPEG = (".mjpeg", ".mjpg")
 MACHINE_ERRORS = frozenset(
@@ -87,6 +88,7 @@ def source_of(path: str, storage_options: Mapping[str, Any]) -> str | bytes:
     import fsspec
 
     check_is_one_file(path)
+    check_has_no_keys(path)
     with fsspec.open(path, "rb", **storage_options) as file:
         content = read_to(file, MAX_REMOTE_BYTES + 1)
         announced = getattr(file, "size", None)
@@ -141,8 +143,12 @@ def _format_by_name(source: str | bytes) -> str | None:
 def _why_refused(source: str | bytes, error: Exception) -> str:
     """Return the reason as text; for a format outside :data:`CONTAINERS`, FFmpeg says only "Invalid argument"."""
     start = _start(source)
+    if not start:
+        return "the file is empty"
     if _is_animated_webp(start):
         return "an animated WebP, which deepcue does not read; convert it to MP4"
+    if isinstance(error, InvalidDataError):
+        return INCOMPLETE if start[4:8] == b"ftyp" else "damaged, or neither video nor audio"
     if getattr(error, "errno", None) != errno.EINVAL:
         return reason(error)
     return "an image, not a video" if _is_image(start) else "a kind of file that deepcue does not read"
@@ -176,6 +182,8 @@ def is_of_the_machine(error: Exception) -> bool:
 
 def reason(error: Exception) -> str:
     """Return an error as text, without FFmpeg's error numbers."""
+    if isinstance(error, InvalidDataError):
+        return "invalid data"
     return str(getattr(error, "strerror", None) or error)
 
 

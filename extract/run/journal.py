@@ -110,7 +110,9 @@ class Journal:
             with in_place_of(aside) as temporary, temporary.open("wb") as stream:
                 stream.write(other)
                 stream.writelines(_different(aside, self.file, header=other))
-            logger.warning("%s: has other families, weights or limits; its results are kept in %s", self.file, aside)
+            logger.warning(
+                "%s: is of other families, versions, weights or limits; its results are kept in %s", self.file, aside
+            )
 
     def get(self, filename: str, fingerprint: str) -> Result | None:
         """Return the clip's result from an earlier run, if the file is unchanged; else None."""

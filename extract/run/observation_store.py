@@ -14,7 +14,7 @@ from typing import Any
 from features import observation
 from features.errors import DatasetError
 from features.observation import DAMAGED, OBSERVATION_VERSION, Observation, OtherKeyError
-from features.places import as_path, check_is_one_file, in_place_of, read_errors
+from features.places import as_path, check_is_one_file, filesystem, in_place_of, read_errors
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def _print(path: str, options: Mapping[str, Any], listings: _Listings) -> str:
         status = os.stat(path)
         return f"{status.st_size}:{status.st_mtime_ns}"
     check_is_one_file(path)
-    fs, name = _filesystem(path, options)
+    fs, name = filesystem(path, options)
     size, mark = _size_and_mark(listings.info(fs, name))
     return f"{size}:{mark or fs.ukey(name)}"
 
@@ -154,7 +154,7 @@ class ObservationStore:
         """
         if not self._is_remote:
             return frozenset(filename for filename, key in keys.items() if self._holds(filename, key))
-        fs, root = _filesystem(self._folder, self._options)
+        fs, root = filesystem(self._folder, self._options)
         try:
             names = {posixpath.relpath(path, root) for path in fs.find(root)}
         except FileNotFoundError:  # there is no store yet
@@ -189,7 +189,7 @@ class ObservationStore:
         place = self.place(filename)
         content = observation.dumps(observed, key=key)
         if self._is_remote:
-            fs, name = _filesystem(place, self._options)
+            fs, name = filesystem(place, self._options)
             fs.pipe_file(name, content)  # object stores put whole objects
             return
         os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -200,11 +200,5 @@ class ObservationStore:
         """Open a file of the store; paths bypass fsspec, which takes ``::`` in them for chained stores."""
         if not self._is_remote:
             return open(place, "rb")
-        fs, name = _filesystem(place, self._options)
+        fs, name = filesystem(place, self._options)
         return fs.open(name, "rb")
-
-
-def _filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
-    import fsspec
-
-    return fsspec.core.url_to_fs(url, **options)

@@ -383,6 +383,10 @@ def state():
 @pytest.mark.slow
 def test_a_call_changes_nothing_else_and_prints_nothing(clip, tmp_path, capfd):
     import cv2
+    import librosa.filters  # noqa: F401 (these packages set filters of warnings and the environment when imported)
+    import lightgbm  # noqa: F401
+    import skimage.measure  # noqa: F401
+    import sklearn.linear_model  # noqa: F401
 
     write_wave(tmp_path / "brief.mp4", speech(0.1))  # of which a process measures nothing that takes a detector
     (tmp_path / "broken.mp4").write_bytes(b"no video")

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from artifacts import PRETRAINED
-from ensemble.compatibility import check_families, check_layout
+from ensemble.compatibility import check_families, check_layout, warn_of_other_versions
 from ensemble.training_set import Layout
 from features import discovery
 from features.checksums import sha256_of
@@ -51,5 +51,16 @@ def test_a_model_of_an_imported_table_asks_for_one():
 def test_a_model_of_other_cues_is_refused_before_extraction():
     with pytest.raises(ModelError, match="palm_reading"):
         check_families(Layout((), {"palm_reading": 1}), "model")
-    with pytest.raises(ModelError, match="version 0"):
+    with pytest.raises(ModelError, match=r"version 0, .*; extract its table and train it again"):
         check_families(Layout((), {"blink": 0}), "model")
+    with pytest.raises(ModelError, match=r"version 999, .*; update deepcue"):
+        check_families(Layout((), {"blink": 999}), "model")
+
+
+def test_a_table_of_another_version_is_a_warning_before_the_training(caplog):
+    """Non-regression test: the advice to train again gave, of the old table, a model that was refused as well."""
+    blink, quality = discovery.families(["blink", "quality"])
+    warn_of_other_versions(Layout((), {"quality": quality.version, "foreign": 1, "of_a_plug_in": 3}), "t.parquet")
+    assert not caplog.records
+    warn_of_other_versions(Layout((), {"quality": quality.version, "blink": 1}), "t.parquet")
+    assert f"t.parquet: was measured by another version (blink 1, now {blink.version}); a model" in caplog.text

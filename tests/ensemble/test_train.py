@@ -237,6 +237,13 @@ def test_a_search_s_changes_are_put_over_the_defaults(data):
     assert chosen["xgboost"].n_leaves == 17 != chosen["logistic"].n_leaves
 
 
+@pytest.mark.parametrize("changes", [{"leafs": 3}, {"n_leaves": 1}], ids=["unknown", "out of range"])
+def test_settings_of_a_learner_that_is_not_trained_are_checked(data, changes):
+    """Non-regression test: they were taken, and refused only when the learner was added."""
+    with pytest.raises(InputError, match=r"leafs|n_leaves"):
+        choose_settings(data, ["logistic"], {"xgboost": changes})
+
+
 @pytest.mark.parametrize("out", ["taken", "taken/below"])
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(make_table, tmp_path, capsys, monkeypatch, out):
     write_table(make_table(), tmp_path / "t.parquet")

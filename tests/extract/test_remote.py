@@ -3,6 +3,7 @@
 import json
 import logging
 import traceback
+from pathlib import Path
 from typing import ClassVar
 
 import fsspec
@@ -15,10 +16,11 @@ from extract import pipeline
 from extract.clip.container import source_of
 from extract.dataset import find_clips
 from extract.file_store import Store, folder_and_name
-from extract.output_places import journal_of, write
+from extract.output_places import check_places, journal_of, write
 from extract.run import worker
 from features.errors import DatasetError, InputError, NotFoundError, without_credentials
 from features.places import check_is_one_file, read_errors, read_to
+from features.table import read_table
 
 SECRET = "hunter2SECRET"
 
@@ -103,6 +105,12 @@ def test_a_limited_read_takes_no_more_than_it_may(tmp_path):
         (f"zip://a.mp4::http://bob:{SECRET}@h/x.zip?s={SECRET}: 404", "zip://a.mp4::http://h/x.zip: 404"),
         (f"http://h/my clip.mp4?X-Amz-Signature={SECRET}; go", "http://h/my clip.mp4; go"),
         (f"('https://h/a?{SECRET}')", "('https://h/a')"),
+        (f"can't read s3://KEY:a/{SECRET}+b@bucket/c@d.mp4: 403", "can't read s3://bucket/c@d.mp4: 403"),
+        (f"http://bob:a/{SECRET}?b@c@host/d", "http://host/d"),
+        ("http://host:80/a@b.mp4 and http://[::1]:80/a@b.mp4", "http://host:80/a@b.mp4 and http://[::1]:80/a@b.mp4"),
+        ("s3://arn:aws:s3:us:1:accesspoint/p/a@b.mp4", "s3://arn:aws:s3:us:1:accesspoint/p/a@b.mp4"),
+        ("zip://a.mp4::s3://b/c@d.zip", "zip://a.mp4::s3://b/c@d.zip"),
+        (f"{Path(f'https://bob:{SECRET}@host/a?{SECRET}')}: no such file", "https:/host/a: no such file"),
         ("https://host?email=a@b.c", "https://host"),
         ("memory://a/what?.mp4: no such file", "memory://a/what?.mp4: no such file"),
         ("memory://a/take?1/me@home.mp4", "memory://a/take?1/me@home.mp4"),
@@ -113,7 +121,7 @@ def test_credentials_are_taken_out_of_urls(text, shown):
     assert without_credentials(text) == shown
 
 
-@pytest.mark.parametrize("run", ["a", "?", "a?", ")", "?a=", "@", ":", "?a=)", "a://", "http://", "a."])
+@pytest.mark.parametrize("run", ["a", "?", "a?", ")", "?a=", "@", ":", "?a=)", "a://", "a://b:", "http://", "a."])
 def test_a_text_of_any_length_is_cleaned(run):
     """A pattern that is quadratic in the length would need minutes."""
     long = run * (200_000 // len(run))
@@ -135,6 +143,27 @@ def test_no_message_row_or_journal_shows_a_password(tmp_path, monkeypatch, caplo
     assert SECRET not in json.dumps(table.to_pylist()) + caplog.text
     assert not [file for file in tmp_path.iterdir() if SECRET.encode() in file.read_bytes()]
     assert SECRET not in journal_of(f"{url}/t.parquet?x={SECRET}")
+
+
+def test_of_a_server_that_does_not_answer_the_message_says_so():
+    """Non-regression test: of a URL with a query, fsspec asked for `expand=True`."""
+    with (
+        pytest.raises(DatasetError, match=r"http://host/a: can't be read \(no answer\)"),
+        read_errors("http://host/a?b=c"),
+    ):
+        raise FileNotFoundError("expand=True") from ConnectionRefusedError("no answer")
+
+
+@pytest.mark.parametrize("url", [f"s3://KEY:{SECRET}@bucket/d", f"simplecache::s3://KEY:a/{SECRET}@bucket/d"])
+def test_keys_in_an_s3_url_are_refused_and_not_shown(url):
+    """Non-regression test: botocore repeated them as the name of the bucket, which showed the secret."""
+    for use in (find_clips, inputs.check_is_there, read_table, lambda url: check_places(url, "", None, {})):
+        with pytest.raises(InputError, match="keys in an S3 URL are not read; set AWS_ACCESS_KEY_ID") as caught:
+            use(url)
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+    result = worker.measure("a.mp4", f"{url}/a.mp4", worker.Settings(("quality",)))
+    assert "keys in an S3 URL" in result.error
+    assert SECRET not in repr(result)
 
 
 @pytest.mark.parametrize("url", [f"drip://bob:{SECRET}@host/a.mp4", f"drip://host/a.mp4?sig={SECRET}"])

@@ -92,6 +92,8 @@ def test_what_it_refuses(tmp_path, capsys):
     assert str(tmp_path) in capsys.readouterr().err
     assert deepcue(["serve", str(tmp_path / "not there"), "--work", str(tmp_path / "a")]) == 2
     assert "not there" in capsys.readouterr().err
+    assert deepcue(["serve", "http://127.0.0.1:9/a.mp4", "--work", str(tmp_path / "a")]) == 2
+    assert "is a URL, and the page plays files of this machine only" in capsys.readouterr().err
     assert deepcue(["serve", "--max-upload", "much"]) == 2
     assert "is not a size" in capsys.readouterr().err
 

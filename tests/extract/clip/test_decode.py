@@ -359,7 +359,7 @@ def test_jpegs_in_a_row_are_a_video(rng, tmp_path, suffix, side):
     assert [frame.time_s for frame in frames] == pytest.approx(np.arange(30) / 25, abs=1e-3)
 
 
-def test_of_a_damaged_animation_ffmpeg_s_own_reason_is_given(tmp_path):
+def test_of_a_damaged_animation_damage_is_the_reason(tmp_path):
     """Non-regression test: it was called an image, because it begins as PNG does."""
     path = tmp_path / "a.apng"
     with av.open(str(path), "w") as container:
@@ -370,8 +370,23 @@ def test_of_a_damaged_animation_ffmpeg_s_own_reason_is_given(tmp_path):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     path.write_bytes(path.read_bytes().replace(b"fcTL", b"fcTX"))  # what says how long a frame is shown
-    with pytest.raises(UnreadableError, match="Invalid data found"):
+    with pytest.raises(UnreadableError, match="can open: damaged, or neither video nor audio"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "the file is empty"),
+        (b"hello", "damaged, or neither video nor audio"),
+        (b"\0\0\0\x20ftypisom" + bytes(500), "an MP4 or MOV file whose index"),
+    ],
+)
+def test_why_a_file_is_refused_is_said_in_plain_words(content, why, tmp_path):
+    """Non-regression test: it was FFmpeg's "Invalid data found when processing input", also on the page."""
+    (tmp_path / "a.mp4").write_bytes(content)
+    with pytest.raises(UnreadableError, match=f"no video or audio that FFmpeg can open: {why}"):
+        read(tmp_path / "a.mp4")
 
 
 def test_a_kind_of_file_that_is_not_opened_is_called_one(tmp_path):
