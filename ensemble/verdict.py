@@ -75,7 +75,7 @@ class Verdict:
     status, error
         Status and error of the measurement, as in the feature table; ``error`` is empty when all went well.
     n_faces, duration_s, n_frames
-        Number of detected faces, of which at most three at a time are tracked (a face that reappears after more than
+        Number of detected faces, of which at most three in the clip are tracked (a face that reappears after more than
         1 s counts again), duration in seconds (None where unknown) and number of frames.
     base
         Log-odds of FAKE before any cue has contributed.

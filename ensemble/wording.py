@@ -62,7 +62,7 @@ NOTE_PEAK = (
 )
 MAIN_FACE = "Most cues are measured on the main face only{others}: a fake of another face may be missed."
 HIGHEST_OF_OTHERS = "; of the other faces, the face networks' highest score counts"
-NOTE_FACES = "{n} faces were tracked (a face that reappears after more than 1 s counts again). {main_face}"
+NOTE_FACES = "{n} faces were detected (a face that reappears after more than 1 s counts again). {main_face}"
 NOTE_FACES_OF_LIST = "Some clips have several faces. {main_face}"
 NOTE_NO_DETAIL_OF_LIST = (
     "Some faces have hardly any fine detail, which can raise the probability of genuine faces too; --json lists which."

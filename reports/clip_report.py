@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from ensemble.missingness import SENTENCES, unmeasured_families
 from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, SAID_BY_STATUS, Verdict
-from ensemble.wording import NOTE_NO_FINDING, model_line, track_record
+from ensemble.wording import NOTE_NO_FINDING, NOTE_PEAK, model_line, track_record
 from features.checksums import sha256_of
 from features.discovery import families
 from features.evidence import ClipEvidence, Person
@@ -33,6 +33,8 @@ from reports.cue_positions import CENTRAL, FamilyPositions, columns_read, positi
 from reports.faces import covered_s, data_uri, people, seen_together
 from reports.html import render as render_template
 from reports.html import static_text, write_page
+from reports.passages import passages_note
+from reports.series_words import MINUTE_S, clock
 from reports.timeline import blanks, timeline
 
 STATUS_WORDS = {
@@ -278,19 +280,30 @@ def not_covered(evidence: ClipEvidence) -> str:
         sentences.append(f"{faces} detected{again}, {followed} tracked.")
     covered = covered_s(evidence)
     if n and covered < MUCH * evidence.duration_s:
-        sentences.append(f"The tracked faces are seen in {covered:.0f} of {evidence.duration_s:.0f} s.")
+        minutes = evidence.duration_s >= MINUTE_S
+        part, whole = (clock(s, 0, minutes=minutes) for s in (covered, evidence.duration_s))
+        sentences.append(f"The tracked faces are seen in {part} of {whole} {'min' if minutes else 's'}.")
     if n and sentences:
         sentences.append("A fake elsewhere would be missed.")
     return " ".join(sentences)
 
 
 def notes(verdict: Verdict, evidence: ClipEvidence | None) -> list[str]:
-    """Return the sentences beside the number; where each person has lanes, that on several faces refers to them."""
-    if evidence is None or len(evidence.people) < 2:
-        return verdict.notes
-    first = NOTE_MAIN if seen_together(evidence) else NOTE_APART
-    said = first.format(main_face=verdict.main_face)
-    return [said, *(note for note in verdict.notes if note != verdict.faces_note)]
+    """Return the sentences beside the number: first those for which the evidence over time is known.
+
+    They replace what the verdict alone says of several faces, and of a moment that stands out.
+    """
+    standing_out = [passages_note(evidence)] if evidence is not None else []
+    several = [_several_note(verdict, evidence)] if evidence is not None and len(evidence.people) > 1 else []
+    first = [note for note in (*standing_out, *several) if note]
+    replaced = {NOTE_PEAK} if any(standing_out) else set()
+    replaced |= {verdict.faces_note} if several else set()
+    return [*first, *(note for note in verdict.notes if note not in replaced)]
+
+
+def _several_note(verdict: Verdict, evidence: ClipEvidence) -> str:
+    note = NOTE_MAIN if seen_together(evidence) else NOTE_APART
+    return note.format(main_face=verdict.main_face)
 
 
 def without_images(evidence: ClipEvidence) -> ClipEvidence:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ensemble.learners.late_fusion import LOGIT_SUFFIX
 from features.evidence import ClipEvidence, JudgedFace, Person
 from reports.cue_titles import family_title
-from reports.series_words import moments
+from reports.series_words import moments, stretches_in_words
 from reports.timeline import person_name
 
 STRONGEST = 6
@@ -131,7 +131,7 @@ def _mapped(times_s: Sequence[float]) -> str:
     if not times_s:  # evidence of an earlier version
         return "the mean of the highest-scoring faces"
     faces = f"the mean of {len(times_s)} faces" if len(times_s) > 1 else "one face"
-    return f"{faces}, {moments(sorted(times_s))} s"
+    return f"{faces}, {moments(sorted(times_s))}"
 
 
 def _followed(times_s: NDArray[np.float64]) -> str:
@@ -140,9 +140,8 @@ def _followed(times_s: NDArray[np.float64]) -> str:
         return ""
     first, last = float(times_s[0]), float(times_s[-1])
     digits = 1 if last - first >= 1.0 else 2
-    if len(times_s) == 1:
-        return f"Seen in one frame, at {first:.{digits}f} s"
-    return f"Tracked from {first:.{digits}f} to {last:.{digits}f} s"
+    seen = "Tracked" if len(times_s) > 1 else "Seen in one frame,"
+    return f"{seen} {stretches_in_words([(first, last)], digits)}"
 
 
 def within(faces: Sequence[JudgedFace], max_bytes: int) -> list[JudgedFace]:

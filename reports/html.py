@@ -16,7 +16,7 @@ from features.discovery import describe
 from features.file_names import printable
 from reports.base_rates import in_counts
 from reports.cue_titles import family_title
-from reports.series_words import short, unit_in_words
+from reports.series_words import length_in_words, moment, short, unit_in_words
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 STATIC = Path(__file__).resolve().parent / "static"
@@ -60,6 +60,8 @@ def environment(templates: Path) -> Any:
         "description": describe,
         "title_of": family_title,
         "short": short,
+        "moment": moment,
+        "length_in_words": length_in_words,
         "unit_in_words": unit_in_words,
     }
     return made

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from features.evidence import ClipEvidence, Event, Series
 from reports.lines import LOG_ODDS, Floats, digits_read, dots, nice_step, path, scale_of, thinned, widened
-from reports.series_words import events_in_words, number, peak, summary
+from reports.series_words import MINUTE_S, clock, events_in_words, number, peak, summary
 
 MAX_BOXES = 900  # of a person: 15 a second over a minute
 MAX_BLANKS = 100  # a frame narrower than a hundredth of the axis shows nothing
@@ -278,12 +278,21 @@ def time_ticks(duration_s: float) -> tuple[Tick, ...]:
 
     >>> [tick.label for tick in time_ticks(6.7)]
     ['0 s', '1', '2', '3', '4', '5', '6']
+    >>> [tick.label for tick in time_ticks(73.0)]
+    ['0:00', '0:20', '0:40', '1:00']
     """
     if not duration_s > 0:
         return ()
-    step = nice_step(duration_s / 7)
+    minutes = duration_s >= MINUTE_S
+    step = _round_minutes(duration_s / 7) if minutes else nice_step(duration_s / 7)
     seconds = np.arange(0, duration_s + 1e-9, step)
-    return tuple(Tick(round(100 * s / duration_s, 3), f"{s:g}" + (" s" if s == 0 else "")) for s in seconds)
+    labels = [clock(s, 0, minutes=True) if minutes else f"{s:g}" + (" s" if s == 0 else "") for s in seconds]
+    return tuple(Tick(round(100 * s / duration_s, 3), label) for s, label in zip(seconds, labels, strict=True))
+
+
+def _round_minutes(seconds: float) -> float:
+    """Return the smallest step that divides minutes, or a round number of them, that is not below ``seconds``."""
+    return next((step for step in (10.0, 20.0, 30.0) if step >= seconds), MINUTE_S * nice_step(seconds / MINUTE_S))
 
 
 def _band(event: Event, duration_s: float) -> Band:

@@ -3,7 +3,9 @@
 For one clip, print the probability, the contributions of the cue families in log-odds, and what could not be measured.
 For several clips, print one line per clip, the most probable fake first. Clips are measured in child processes; a
 feature table (.parquet) is scored without measuring anything. The HTML page of a single clip (--report) shows at what
-time and on which face the evidence lies, and every cue beside its values in genuine clips.
+time and on which face the evidence lies, and every cue beside its values in genuine clips. Passages whose faces look
+much more like a fake than the rest, as in a clip that was forged in part, are then also printed, and listed under
+"passages" with --json.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -104,18 +106,39 @@ def run(arguments: argparse.Namespace) -> None:
         facts = _facts(arguments, table, single) if len(verdicts) == 1 else None
         _write_report(arguments, verdicts, facts, evidence, model, folder)
     if arguments.json:
-        print(json.dumps({"model": str(folder), "clips": [verdict.as_dict() for verdict in verdicts]}, allow_nan=False))
+        clips = [_as_json(verdict, evidence) for verdict in verdicts]
+        print(json.dumps({"model": str(folder), "clips": clips}, allow_nan=False))
     else:
-        _print(arguments, verdicts, model, folder)
+        _print(arguments, verdicts, evidence, model, folder)
     if not inputs.is_table(arguments.clips):
         run_outcome.check_any_measured(table)
 
 
-def _print(arguments: argparse.Namespace, verdicts: Sequence[Verdict], model: Model, folder: Path) -> None:
+def _as_json(verdict: Verdict, evidence: ClipEvidence | None) -> dict[str, Any]:
+    from reports.clip_report import notes
+    from reports.passages import passages
+
+    if evidence is None:
+        return verdict.as_dict() | {"passages": None}
+    standing_out = [passage.as_dict() for passage in passages(evidence)]
+    return verdict.as_dict() | {"passages": standing_out, "notes": notes(verdict, evidence)}
+
+
+def _print(
+    arguments: argparse.Namespace,
+    verdicts: Sequence[Verdict],
+    evidence: ClipEvidence | None,
+    model: Model,
+    folder: Path,
+) -> None:
+    from reports.clip_report import notes as clip_notes
+
     width = terminal.terminal_width()
     if len(verdicts) == 1:
         indent, notes = verdict_text.INDENT, []
-        lines = verdict_text.clip_lines(verdicts[0], mark=verdict_text.bar_mark(), width=width)
+        lines = verdict_text.clip_lines(
+            verdicts[0], notes=clip_notes(verdicts[0], evidence), mark=verdict_text.bar_mark(), width=width
+        )
     else:
         indent, notes = "", verdict_text.list_notes(verdicts)
         lines = [*verdict_text.table_lines(verdicts), ""]

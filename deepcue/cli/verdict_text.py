@@ -18,14 +18,20 @@ from ensemble.wording import (
 from features.discovery import describe
 from features.file_names import printable
 from reports.html import probability
+from reports.series_words import length_in_words
 
 BAR_WIDTH = 16
 INDENT = "  "
 LEAST_SHOWN = 0.005  # log-odds: a smaller one is printed as 0 and has no bar
 
 
-def clip_lines(verdict: Verdict, *, mark: str = "█", width: int | None = None) -> list[str]:
-    """Return the lines that are printed for one clip, sentences broken at ``width`` characters if it is given."""
+def clip_lines(
+    verdict: Verdict, *, notes: Sequence[str] | None = None, mark: str = "█", width: int | None = None
+) -> list[str]:
+    """Return the lines that are printed for one clip, sentences broken at ``width`` characters if it is given.
+
+    ``notes`` replace those of the verdict, where more is known of the clip.
+    """
     lines = [
         printable(verdict.filename),
         f"  P(FAKE) = {_probability(verdict)}   {verdict.verdict}",
@@ -47,8 +53,9 @@ def clip_lines(verdict: Verdict, *, mark: str = "█", width: int | None = None)
     if verdict.unmeasured and verdict.verdict != NOTHING:  # else the warnings already say what was wrong
         lines += ["", "  could not be measured"]
         lines += _described(verdict.unmeasured, width)
-    notes = (NOTE_NO_FINDING if note == NOTE_NOTHING else note for note in verdict.notes)  # no number is printed
-    return [*lines, "", *(line for note in notes for line in terminal.wrapped(note, width, first=INDENT))]
+    shown = verdict.notes if notes is None else notes
+    shown = [NOTE_NO_FINDING if note == NOTE_NOTHING else note for note in shown]  # no number is printed
+    return [*lines, "", *(line for note in shown for line in terminal.wrapped(note, width, first=INDENT))]
 
 
 def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
@@ -100,14 +107,11 @@ def _described(texts: Mapping[str, str], width: int | None) -> list[str]:
 
 
 def _summary(verdict: Verdict) -> str:
-    if verdict.audio_only:
-        return f"{verdict.duration_s:.1f} s of audio, no video, status {verdict.status}"
+    if verdict.audio_only and verdict.duration_s is not None:
+        return f"{length_in_words(verdict.duration_s)} of audio, no video, status {verdict.status}"
     faces = "no face" if verdict.n_faces == 0 else f"{verdict.n_faces} {'face' if verdict.n_faces == 1 else 'faces'}"
-    length = (
-        "length unknown"
-        if verdict.duration_s is None
-        else f"{verdict.duration_s:.1f} s, {verdict.n_frames} {'frame' if verdict.n_frames == 1 else 'frames'}"
-    )
+    frames = f"{verdict.n_frames} {'frame' if verdict.n_frames == 1 else 'frames'}"
+    length = "length unknown" if verdict.duration_s is None else f"{length_in_words(verdict.duration_s)}, {frames}"
     return f"{length}, {faces}, status {verdict.status}"
 
 

@@ -58,8 +58,15 @@
     });
   }
 
+  /* As reports/series_words.py says moments: 8.3 s, 1:06.8. */
+  function clock(seconds) {
+    const tenths = Math.round(10 * seconds);
+    if (tenths < 600) return `${(tenths / 10).toFixed(1)} s`;
+    return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
+  }
+
   function show(seconds) {
-    const text = `${seconds.toFixed(1)} s`;
+    const text = clock(seconds);
     document.getElementById("moment-text").textContent = text;
     for (const plot of plots) {
       const line = plot.querySelector(".cursor");

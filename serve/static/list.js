@@ -18,7 +18,7 @@
   }
 
   const size = (n) => (n >= 1e9 ? `${(n / 1e9).toFixed(1)} GB` : n >= 1e6 ? `${Math.round(n / 1e6)} MB` : n >= 1e3 ? `${Math.round(n / 1e3)} kB` : `${n} bytes`);
-  const length = (s) => (s >= 60 ? `${Math.floor(s / 60)} min ${Math.round(s % 60)} s` : `${s.toFixed(1)} s`);
+  const length = (s) => (s >= 59.95 ? `${Math.floor(Math.round(s) / 60)}:${String(Math.round(s) % 60).padStart(2, "0")} min` : `${s.toFixed(1)} s`);
   const say = (text) => { $("notice").textContent = text; $("notice").hidden = !text; };
 
   /* ---- answers of the server */

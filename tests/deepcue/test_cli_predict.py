@@ -302,7 +302,9 @@ def table_file(tmp_path_factory):
 
 def test_a_feature_table_is_judged_as_it_is(table_file, model_folder, extracted, capsys):
     assert deepcue(["predict", str(table_file), "--model", str(model_folder), "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["clips"]) == 100
+    clips = json.loads(capsys.readouterr().out)["clips"]
+    assert len(clips) == 100
+    assert {clip["passages"] for clip in clips} == {None}  # looked for with --report alone
     assert not extracted
 
 
@@ -311,7 +313,9 @@ def test_a_feature_table_is_known_by_how_it_begins(table_file, tmp_path, model_f
     """Non-regression test: a table that was written as f.csv was said to be no CSV manifest."""
     (tmp_path / name).write_bytes(table_file.read_bytes())
     assert deepcue(["predict", str(tmp_path / name), "--model", str(model_folder), "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["clips"]) == 100
+    clips = json.loads(capsys.readouterr().out)["clips"]
+    assert len(clips) == 100
+    assert {clip["passages"] for clip in clips} == {None}  # looked for with --report alone
     assert not extracted
 
 

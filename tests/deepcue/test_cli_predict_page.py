@@ -14,6 +14,7 @@ from toy_model import FAMILIES, toy_model, toy_table
 
 from deepcue.cli import predict
 from deepcue.cli.main import main as deepcue
+from extract.entries import ClipEntry
 from extract.run import engine
 from extract.run.sandbox import Limits
 from features.table import read_table
@@ -63,6 +64,21 @@ def test_the_page_has_the_evidence_and_says_what_made_it(tmp_path, model_folder,
     assert (given.filename, given.path) == ("a clip.mp4", str(clip))
     assert (options["faces_per_second"], options["show_faces"]) == (2.0, True)
     assert set(options["families"]) == set(FAMILIES)
+
+
+@pytest.mark.usefixtures("examined")
+def test_a_passage_that_stands_out_is_printed_and_listed(tmp_path, monkeypatch, model_folder, capsys):
+    clip, page = clip_file(tmp_path), tmp_path / "page.html"
+    (table, _), seen = predict.examine(ClipEntry("a clip.mp4", str(clip))), clip_evidence(10, n_people=2)
+    monkeypatch.setattr(predict, "examine", lambda *_, **__: (table, seen))
+    assert run(model_folder, clip, page) == 0
+    assert "one passage much more like a fake than the rest: Person 1 from 4.2 to 5.8 s" in capsys.readouterr().out
+    assert run(model_folder, clip, page, "--json") == 0
+    (listed,) = json.loads(capsys.readouterr().out)["clips"]
+    (passage,) = listed["passages"]
+    assert (passage["person"], passage["start_s"], passage["end_s"]) == (1, 4.25, 5.75)
+    assert passage["log_odds"] > 0 > passage["log_odds_elsewhere"]
+    assert any("Person 1 from 4.2 to 5.8 s" in note for note in listed["notes"])
 
 
 def test_no_faces_reaches_the_measurement_and_the_page(tmp_path, model_folder, examined):
@@ -133,7 +149,8 @@ def test_a_real_measurement_gives_the_same_number_with_and_without_a_page(tmp_pa
     answers = []
     for words in ([], ["--report", str(tmp_path / "page.html")]):
         assert deepcue(["predict", str(clip), "--json", "--quiet", "--jobs", "1", *words]) == 0
-        answers.append(json.loads(capsys.readouterr().out)["clips"])
+        answers += json.loads(capsys.readouterr().out)["clips"]
+    assert [answer.pop("passages") for answer in answers] == [None, []]  # looked for with a page alone
     assert answers[0] == answers[1]
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Most like a fake" in text

@@ -56,7 +56,7 @@ def test_a_second_face_track_is_pointed_out():
     table = toy_table(1, 1)
     table = table.set_column(table.schema.get_field_index("n_faces"), "n_faces", [[2]])
     (one,) = verdict.judge(FakeModel([0.0], {name: [0.1] for name in FAMILIES}), table)
-    assert one.notes[0].startswith("2 faces were tracked")
+    assert one.notes[0].startswith("2 faces were detected")
     assert one.notes[-1] == wording.NOTE
 
 

@@ -14,6 +14,7 @@ from ensemble.manifest import read_manifest
 from ensemble.missingness import SENTENCES
 from ensemble.store import SHIPPED_MODEL
 from ensemble.verdict import NOTHING, verdict_of
+from ensemble.wording import NOTE_PEAK
 from features.discovery import families
 from features.evidence import Series
 from features.reasons import Reason
@@ -219,6 +220,24 @@ def test_time_without_a_followed_face_is_said(tmp_path):
     assert faces.covered_s(replace(evidence, people=(cut,))) == pytest.approx(3.4, abs=0.1)
     text = Page(page_of(tmp_path, evidence=replace(evidence, people=(cut,)))).text
     assert "The tracked faces are seen in 3 of 10 s. A fake elsewhere would be missed." in text
+
+
+def test_times_after_a_minute_are_in_minutes(tmp_path):
+    evidence = replace(clip_evidence(130.0, swap=(100.0, 104.0)), people=clip_evidence(100.0).people)
+    text = Page(page_of(tmp_path, one=replace(verdict(), duration_s=130.0), evidence=evidence)).text
+    assert "2:10 min" in text
+    assert "Tracked from 0:00.0 to 1:40.0;" in text
+    assert "The tracked faces are seen in 1:40 of 2:10 min." in text
+
+
+def test_a_passage_that_stands_out_is_named_beside_the_number(tmp_path):
+    """Non-regression: of three forged seconds in twenty, only the lanes further down said when."""
+    peak = replace(verdict(), has_peak=True, verdict="uncertain")
+    text = Page(page_of(tmp_path, one=peak, evidence=clip_evidence(20.0, swap=(8.0, 11.0)))).text
+    assert "score one passage much more like a fake than the rest: from 8.2 to 10.8 s (+" in text
+    assert NOTE_PEAK not in text  # says the same, and sends to this page
+    genuine = clip_evidence(20.0, swap=None)
+    assert NOTE_PEAK in Page(page_of(tmp_path, one=peak, evidence=genuine)).text
 
 
 def test_the_faces_most_like_a_fake_are_those_of_the_swap(tmp_path):

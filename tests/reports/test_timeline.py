@@ -139,6 +139,15 @@ def test_when_log_odds_are_highest_and_above_0_is_said_in_words():
     assert series_words.peak(Series([0, 1], [1, 1], unit="s", title="T")) == ""
 
 
+def test_moments_after_a_minute_are_in_minutes():
+    """Non-regression: "highest (+2.0) at 66.8 s", where every player says 1:06."""
+    series = Series([10.8, 65.3, 65.8, 66.8], [0.4, 0.3, 2.0, -1.0], unit="log-odds", title="T")
+    assert series_words.peak(series) == "highest (+2.0) at 1:05.8; above 0 at 0:10.8 and from 1:05.3 to 1:05.8"
+    assert "lowest −1.0 at 1:06.8" in series_words.summary(series)
+    ticks = [tick.label for tick in timeline.time_ticks(200.0)]
+    assert ticks == ["0:00", "0:30", "1:00", "1:30", "2:00", "2:30", "3:00"]
+
+
 def test_words_on_windows_are_of_all_that_the_lane_fills():
     """Non-regression: of a window of 3 s, "above 0 at 1.5 s" stood below a lane that was filled from 0 to 3 s."""
     one = Series([1.5], [4.1], unit="log-odds", title="T", window_s=3.0)
@@ -202,7 +211,7 @@ def test_the_json_holds_what_is_drawn_and_where_people_are():
 def test_an_axis_of_time_has_a_few_round_ticks(duration):
     ticks = timeline.time_ticks(duration)
     assert 2 <= len(ticks) <= 8
-    assert ticks[0].label == "0 s"
+    assert ticks[0].label == ("0:00" if duration >= 60 else "0 s")
     assert all(0 <= tick.at <= 100 for tick in ticks)
 
 
