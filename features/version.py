@@ -1,3 +1,3 @@
 """The version of deepcue, in one place: of the package and its wheel, of pages, and of the models it trains."""
 
-__version__ = "0.14.0"
+__version__ = "0.15.0"
